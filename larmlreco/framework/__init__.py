@@ -1,0 +1,1 @@
+"""FHiCL, module base classes, the event, paths and schedule, services, provenance."""

@@ -1,0 +1,1 @@
+"""Wire planes, wire crossings and drift; one data file a detector."""

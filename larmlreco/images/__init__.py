@@ -1,0 +1,1 @@
+"""Products to sparse pixels and voxels and back, with links to hits, wires and samples."""

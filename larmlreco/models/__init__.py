@@ -1,0 +1,1 @@
+"""Networks and their heads, one file each, found by name."""

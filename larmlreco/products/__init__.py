@@ -1,0 +1,27 @@
+"""Event data products: columnar, one numpy array a field, each with its data type, unit and meaning."""
+
+from larmlreco.products.assns import Assns
+from larmlreco.products.base import Column, Product, array_field
+from larmlreco.products.detector import ChannelStatus, Hits, POTSummary, Wires
+from larmlreco.products.images import Pixels, Voxels
+from larmlreco.products.labels import SemanticScores
+from larmlreco.products.tags import InputTag, ProductKey
+from larmlreco.products.truth import TrueParticles, TrueSteps
+
+__all__ = [
+    "Assns",
+    "ChannelStatus",
+    "Column",
+    "Hits",
+    "InputTag",
+    "POTSummary",
+    "Pixels",
+    "Product",
+    "ProductKey",
+    "SemanticScores",
+    "TrueParticles",
+    "TrueSteps",
+    "Voxels",
+    "Wires",
+    "array_field",
+]

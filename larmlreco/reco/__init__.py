@@ -1,0 +1,1 @@
+"""Semantic labels, flow, clustering, Michel finding, infill: pure functions on arrays."""

@@ -1,0 +1,1 @@
+"""Event generation with Geant4 and the detector response."""

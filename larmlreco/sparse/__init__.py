@@ -1,0 +1,1 @@
+"""The sparse convolution engine: kernel maps, convolutions, layers."""

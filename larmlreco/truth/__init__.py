@@ -1,0 +1,1 @@
+"""True labels of pixels, voxels and hits."""

@@ -1,0 +1,1 @@
+"""Producers, filters, analysers, sources and outputs, one class a file."""

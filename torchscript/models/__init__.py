@@ -1,0 +1,1 @@
+"""Shipped TorchScript archives and their cards."""
