@@ -1,0 +1,95 @@
+"""How well pixels, voxels or hits are classified: accuracy, confusion, ICPF (arXiv 1903.05663 IV, PRD 99 092001 VI)."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from larmlreco.metrics.ratio import EventRatio
+
+
+def confusion_matrix(
+    truth: npt.NDArray[np.integer[Any]], predicted: npt.NDArray[np.integer[Any]], n_classes: int
+) -> npt.NDArray[np.int64]:
+    """Counts (n_classes, n_classes + 1) of labels: rows are true classes, columns predicted, the last one "none".
+
+    ``truth`` and ``predicted`` are (N,); rows with a negative true label hold no true charge and are not counted; a
+    negative prediction counts as "none", which is always wrong.
+
+    Raises ``ValueError`` for lengths that differ or a label of ``n_classes`` or above.
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(f"truth has {truth.shape} labels, the prediction {predicted.shape}; expected equal shapes")
+    for name, labels in (("true", truth), ("predicted", predicted)):
+        if labels.size and int(labels.max()) >= n_classes:
+            raise ValueError(f"{name} label {int(labels.max())} is outside the {n_classes} classes")
+    known = truth >= 0
+    column = np.where(predicted[known] < 0, n_classes, predicted[known])
+    flat = truth[known].astype(np.int64) * (n_classes + 1) + column
+    return np.bincount(flat, minlength=n_classes * (n_classes + 1)).reshape(n_classes, n_classes + 1)
+
+
+class SemanticMetrics:
+    """Accuracy overall and by class, confusion, and the incorrectly classified pixel fraction over events.
+
+    Accuracies are ratios of pixel sums (the non-zero accuracy of 1903.05663); their errors take the event as the
+    independent unit. ICPF is the fraction of wrong pixels of an event (PRD 99 092001), quoted as the mean and the 90 %
+    quantile over events.
+    """
+
+    def __init__(self, class_names: Sequence[str]) -> None:
+        self.class_names = tuple(class_names)
+        n = len(self.class_names)
+        self.confusion = np.zeros((n, n + 1), dtype=np.int64)
+        self._overall = EventRatio()
+        self._classes = [EventRatio() for _ in range(n)]
+        self._icpf: list[float] = []
+
+    def add(self, truth: npt.NDArray[np.integer[Any]], predicted: npt.NDArray[np.integer[Any]]) -> None:
+        """Add one event, see :func:`confusion_matrix`; an event without true charge does not count."""
+        counts = confusion_matrix(truth, predicted, len(self.class_names))
+        self.confusion += counts
+        right, total = int(np.trace(counts)), int(counts.sum())
+        self._overall.add(right, total)
+        for i, ratio in enumerate(self._classes):
+            ratio.add(int(counts[i, i]), int(counts[i].sum()))
+        if total:
+            self._icpf.append(1 - right / total)
+
+    def summary(self) -> dict[str, Any]:
+        """All figures with their errors, as JSON values."""
+        icpf = np.array(self._icpf)
+        n = len(icpf)
+        return {
+            "events": n,
+            "class_names": list(self.class_names),
+            "accuracy": self._overall.as_dict(),
+            "classes": {name: r.as_dict() for name, r in zip(self.class_names, self._classes, strict=True)},
+            "icpf": {
+                "mean": float(icpf.mean()) if n else math.nan,
+                "error": float(icpf.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan,
+                "quantile90": float(np.quantile(icpf, 0.9)) if n else math.nan,
+            },
+            "confusion": self.confusion.tolist(),
+        }
+
+    def table(self) -> str:
+        """The summary for people: accuracies with errors, then the confusion matrix in per cent of each true class."""
+        summary = self.summary()
+        width = max(10, *(len(name) for name in self.class_names))
+        lines = [f"{'':{width}}  accuracy %          pixels"]
+        for name, r in [("all", summary["accuracy"]), *summary["classes"].items()]:
+            lines.append(f"{name:{width}}  {100 * r['value']:6.2f} +- {100 * r['error']:5.2f} {int(r['count']):>13,}")
+        icpf = summary["icpf"]
+        lines += [
+            (f"ICPF over {summary['events']} events: mean {100 * icpf['mean']:.2f} +- {100 * icpf['error']:.2f} %, "
+            f"90 % quantile {100 * icpf['quantile90']:.2f} %"),
+            f"confusion, % of the true class: {'true':>6} \\ predicted",
+            " " * width + "".join(f"{name:>10}" for name in (*self.class_names, "none")),
+        ]
+        for name, row in zip(self.class_names, self.confusion, strict=True):
+            total = max(int(row.sum()), 1)
+            lines.append(f"{name:{width}}" + "".join(f"{100 * count / total:10.2f}" for count in row))
+        return "\n".join(lines)
