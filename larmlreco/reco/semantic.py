@@ -1,0 +1,41 @@
+"""From class scores of pixels to labels, and to the scores of hits."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+Int32 = npt.NDArray[np.int32]
+Index = npt.NDArray[np.integer[Any]]
+
+
+def best_class(scores: Float32) -> Int32:
+    """Class with the highest score of each row (N, classes), ties to the lower class; (N,) int32."""
+    if scores.shape[1] == 0:
+        raise ValueError("scores have no classes")
+    return scores.argmax(axis=1).astype(np.int32)
+
+
+def scores_of_hits(
+    pixel_scores: Float32, pixel_charge: Float32, pair_hit: Index, pair_pixel: Index, n_hits: int
+) -> tuple[Float32, Int32]:
+    """Scores and labels of hits from those of their pixels.
+
+    A hit's score is the charge-weighted mean over its pixels: ``pixel_scores`` (P, classes), ``pixel_charge`` (P,), and
+    pairs of hit and pixel, each (K,). A hit without a pixel, or whose pixels hold no charge above 0, has scores -1 and
+    label -1. Returns scores (n_hits, classes) float32 and labels (n_hits,) int32.
+    """
+    n_classes = pixel_scores.shape[1]
+    weight = np.maximum(pixel_charge[pair_pixel].astype(np.float64), 0)
+    total = np.bincount(pair_hit, weight, minlength=n_hits)
+    sums = np.stack(
+        [np.bincount(pair_hit, weight * pixel_scores[pair_pixel, c], minlength=n_hits) for c in range(n_classes)],
+        axis=1,
+    )
+    known = total > 0
+    scores = np.full((n_hits, n_classes), -1, dtype=np.float32)
+    scores[known] = sums[known] / total[known, np.newaxis]
+    labels = np.full(n_hits, -1, dtype=np.int32)
+    labels[known] = best_class(scores[known])
+    return scores, labels
