@@ -14,7 +14,8 @@ def best_class(scores: Float32) -> Int32:
     """Class with the highest score of each row (N, classes), ties to the lower class; (N,) int32."""
     if scores.shape[1] == 0:
         raise ValueError("scores have no classes")
-    return scores.argmax(axis=1).astype(np.int32)
+    best: Int32 = scores.argmax(axis=1).astype(np.int32)
+    return best
 
 
 def scores_of_hits(
