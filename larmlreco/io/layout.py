@@ -10,12 +10,14 @@ branches ``run``, ``subrun``, ``event`` (events also have ``is_real_data`` and `
   product.
 
 Beside the trees lie three documents, ``TObjString`` of text that any ROOT reads: ``larmlreco_status`` is ``complete``
-or ``partial``, ``larmlreco_products`` (JSON) lists the distinct ``meta`` of every product, ``larmlreco_provenance``
-(JSON) tells what made the file, process by process.
+or ``partial``, ``larmlreco_provenance`` (JSON) tells what made the file, process by process, ``larmlreco_products``
+(JSON) lists the distinct ``meta`` of every product. Of the first two the highest cycle counts; the cycles of the
+last follow one another, each continues the lists of those before it.
 """
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -149,21 +151,28 @@ class Metas:
         """All metas of a product, in the order of their numbers."""
         return [json.loads(text) for text in self._texts[level].get(product, {})]
 
-    def to_json(self) -> str:
-        """Text of the document of products."""
-        return json.dumps(
-            {TREES[level]: {name: self.of(level, name) for name in self._texts[level]} for level in TREES}
-        )
+    def counts(self) -> Counter[tuple[Level, str]]:
+        """How many metas every product has."""
+        return Counter({(level, name): len(m) for level, of in self._texts.items() for name, m in of.items()})
+
+    def to_json(self, after: Counter[tuple[Level, str]]) -> str | None:
+        """Document of the metas beyond the first ``after`` of every product; ``None`` if there are none."""
+        document: dict[str, dict[str, list[Json]]] = {}
+        for (level, name), count in self.counts().items():
+            if count > after[level, name]:
+                document.setdefault(TREES[level], {})[name] = self.of(level, name)[after[level, name] :]
+        return json.dumps(document) if document else None
 
     @classmethod
-    def from_json(cls, text: str) -> "Metas":
-        """The inverse of :meth:`to_json`."""
-        document = json.loads(text)
+    def from_json(cls, texts: Iterable[str]) -> "Metas":
+        """Read the documents of a file, in the order of their cycles."""
         out = cls()
-        for level, tree in TREES.items():
-            for name, metas in document.get(tree, {}).items():
-                for meta in metas:
-                    out.number(level, name, meta)
+        for text in texts:
+            document = json.loads(text)
+            for level, tree in TREES.items():
+                for name, metas in document.get(tree, {}).items():
+                    for meta in metas:
+                        out.number(level, name, meta)
         return out
 
 
