@@ -9,6 +9,8 @@ branches ``run``, ``subrun``, ``event`` (events also have ``is_real_data`` and `
 - a branch ``<product>.meta``: the number of its ``meta`` in the document of products, -1 where the entry has no such
   product.
 
+The columns are the branches of variable length; the other two kinds hold one number an entry.
+
 Beside the trees lie three documents, ``TObjString`` of text that any ROOT reads: ``larmlreco_status`` is ``complete``
 or ``partial``, ``larmlreco_provenance`` (JSON) tells what made the file, process by process, ``larmlreco_products``
 (JSON) lists the distinct ``meta`` of every product. Of the first two the highest cycle counts; the cycles of the
@@ -140,27 +142,32 @@ class Metas:
     """The distinct ``meta`` of every product of a file, numbered in the order of their first use."""
 
     def __init__(self) -> None:
-        self._texts: dict[Level, dict[str, dict[str, int]]] = {level: {} for level in TREES}
+        self._numbers: dict[tuple[Level, str], dict[str, int]] = {}
+        self._metas: dict[tuple[Level, str], list[dict[str, Json]]] = {}
 
     def number(self, level: Level, product: str, meta: Mapping[str, Json]) -> int:
         """Number of a meta; a new one is added. Raises ``TypeError`` for a value that JSON does not have."""
-        known = self._texts[level].setdefault(product, {})
-        return known.setdefault(json.dumps(dict(meta), sort_keys=True), len(known))
+        numbers = self._numbers.setdefault((level, product), {})
+        text = json.dumps(dict(meta), sort_keys=True)
+        if text not in numbers:
+            numbers[text] = len(numbers)
+            self._metas.setdefault((level, product), []).append(json.loads(text))
+        return numbers[text]
 
-    def of(self, level: Level, product: str) -> list[dict[str, Json]]:
+    def of(self, level: Level, product: str) -> Sequence[dict[str, Json]]:
         """All metas of a product, in the order of their numbers."""
-        return [json.loads(text) for text in self._texts[level].get(product, {})]
+        return self._metas.get((level, product), [])
 
     def counts(self) -> Counter[tuple[Level, str]]:
         """How many metas every product has."""
-        return Counter({(level, name): len(m) for level, of in self._texts.items() for name, m in of.items()})
+        return Counter({which: len(metas) for which, metas in self._metas.items()})
 
     def to_json(self, after: Counter[tuple[Level, str]]) -> str | None:
         """Document of the metas beyond the first ``after`` of every product; ``None`` if there are none."""
         document: dict[str, dict[str, list[Json]]] = {}
         for (level, name), count in self.counts().items():
             if count > after[level, name]:
-                document.setdefault(TREES[level], {})[name] = self.of(level, name)[after[level, name] :]
+                document.setdefault(TREES[level], {})[name] = list(self.of(level, name)[after[level, name] :])
         return json.dumps(document) if document else None
 
     @classmethod

@@ -4,6 +4,7 @@ While it is written and after a failure the file is ``<path>.partial``: readable
 """
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -361,4 +362,4 @@ class RootWriter:
 
 def _clusters(tree: Any) -> list[tuple[int, int]]:
     edges = tree["run"].entry_offsets
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
