@@ -1,0 +1,1 @@
+"""Reading art-ROOT files without art, LArSoft or any class dictionary."""
