@@ -1,6 +1,17 @@
 """Networks, found by name, their checkpoints and their model cards."""
 
+from larmlreco.models.checkpoint import Architecture, Checkpoint, load_checkpoint, save_checkpoint
 from larmlreco.models.network import Network, build, names, register
 from larmlreco.models.uresnet import UResNet
 
-__all__ = ["Network", "UResNet", "build", "names", "register"]
+__all__ = [
+    "Architecture",
+    "Checkpoint",
+    "Network",
+    "UResNet",
+    "build",
+    "load_checkpoint",
+    "names",
+    "register",
+    "save_checkpoint",
+]
