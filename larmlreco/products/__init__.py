@@ -5,6 +5,7 @@ from larmlreco.products.base import Column, Product, array_field
 from larmlreco.products.detector import ChannelStatus, Hits, POTSummary, Wires
 from larmlreco.products.images import Pixels, Voxels
 from larmlreco.products.labels import SemanticScores
+from larmlreco.products.reco import FeatureVectors, PlaneClusters, SpacePoints
 from larmlreco.products.tags import InputTag, ProductKey
 from larmlreco.products.truth import TrueParticles, TrueSteps
 
@@ -12,13 +13,16 @@ __all__ = [
     "Assns",
     "ChannelStatus",
     "Column",
+    "FeatureVectors",
     "Hits",
     "InputTag",
     "POTSummary",
     "Pixels",
+    "PlaneClusters",
     "Product",
     "ProductKey",
     "SemanticScores",
+    "SpacePoints",
     "TrueParticles",
     "TrueSteps",
     "Voxels",
