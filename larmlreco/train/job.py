@@ -1,0 +1,157 @@
+"""From the ``training`` table of a FHiCL file to a training that can run."""
+
+import glob
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from larmlreco.card import Feature, ModelCard
+from larmlreco.errors import ConfigurationError, InputError
+from larmlreco.framework.parameters import ParameterSet, parameter
+from larmlreco.geometry import detector
+from larmlreco.images.pixels import ImageSettings
+from larmlreco.labels import SEMANTIC_NAMES
+from larmlreco.models import build
+from larmlreco.models.checkpoint import Architecture, Checkpoint
+from larmlreco.train.augment import Augmentation
+from larmlreco.train.planes import plane_images
+from larmlreco.train.schedule import SCHEDULES, Schedule
+from larmlreco.train.trainer import OPTIMIZERS, Plan, Trainer
+
+
+class DataParameters(ParameterSet):
+    """Where the images come from."""
+
+    training: list[str] = parameter(doc="files of simulated events to learn from; wildcards allowed")
+    validation: list[str] = parameter(doc="files of other events, to choose the best weights by")
+    cache: str = parameter("", doc="folder that keeps the images made of the files; empty: none")
+    detector: str = parameter("microboone", doc="geometry of the events")
+    views: list[str] = parameter(["U", "V", "Y"], doc="views whose planes are learned")
+    rebin: int = parameter(6, doc="samples summed into a row", unit="tick", minimum=1)
+    threshold: float = parameter(10.0, doc="least charge of a pixel", unit="ADC")
+
+
+class ModelParameters(ParameterSet):
+    """The network."""
+
+    name: str = parameter("uresnet", doc="registered name, or package.module:Class")
+    params: dict[str, Any] = parameter({}, doc="arguments of the network beside dimension and classes")
+    engine: str = parameter("portable", doc="engine that computes the convolutions", choices=("portable", "native"))
+
+
+class ScheduleParameters(ParameterSet):
+    """The learning rate against iteration."""
+
+    kind: str = parameter("cosine", doc="form", choices=SCHEDULES)
+    rate: float = parameter(1e-3, doc="highest learning rate", minimum=0)
+    warmup: int = parameter(0, doc="iterations in which the rate grows from 0", minimum=0)
+    floor: float = parameter(0.0, doc="part of the rate left at the end (cosine)", minimum=0, maximum=1)
+    step: int = parameter(1000, doc="iterations between steps (step)", minimum=1)
+    factor: float = parameter(0.1, doc="factor at a step (step)", minimum=0, maximum=1)
+
+
+class AugmentationParameters(ParameterSet):
+    """Changes of the images that leave their labels true."""
+
+    flip_axes: list[int] = parameter([0, 1], doc="axes that are mirrored in half of the images: 0 wire, 1 time")
+    scale_sigma: float = parameter(0.0, doc="width of the log-normal factor on the charge", minimum=0)
+    dead_probability: float = parameter(0.0, doc="part of the images that lose blocks of wires", minimum=0, maximum=1)
+    dead_blocks: int = parameter(3, doc="most blocks that an image loses", minimum=1)
+    dead_width: int = parameter(20, doc="most wires in such a block", unit="wire", minimum=1)
+
+
+class TrainingParameters(ParameterSet):
+    """The ``training`` table."""
+
+    output: str = parameter(doc="folder for checkpoints and logs")
+    data: DataParameters = parameter(doc="where the images come from")
+    model: ModelParameters = parameter({}, doc="the network")
+    iterations: int = parameter(doc="batches to learn from in all", minimum=1)
+    batch_size: int = parameter(8, doc="images in a batch", minimum=1)
+    optimizer: str = parameter("adam", doc="optimiser", choices=OPTIMIZERS)
+    weight_decay: float = parameter(0.0, doc="weight decay of the optimiser", minimum=0)
+    schedule: ScheduleParameters = parameter({}, doc="the learning rate")
+    gradient_clip: float = parameter(0.0, doc="largest gradient norm; 0: no limit", minimum=0)
+    class_weights: list[float] = parameter([], doc="weight of each class in the loss; empty: all 1")
+    augmentation: AugmentationParameters = parameter({}, doc="changes of the images")
+    seed: int = parameter(1, doc="seed of weights, order and augmentation")
+    validate_every: int = parameter(500, doc="iterations between validations", minimum=1)
+    checkpoint_every: int = parameter(100, doc="iterations between checkpoints", minimum=1)
+    patience: int = parameter(
+        0, doc="iterations without a better validation that end the training; 0: never", minimum=0
+    )
+
+
+def make_trainer(config: TrainingParameters, device: torch.device) -> Trainer:
+    """Read the data and build network and trainer. Raises ``ConfigurationError`` or ``InputError`` before it trains."""
+    data = config.data
+    geometry = detector(data.detector)
+    settings = ImageSettings(rebin=data.rebin, threshold=data.threshold)
+    params = {"dimension": 2, "classes": len(SEMANTIC_NAMES), **config.model.params}
+    torch.manual_seed(config.seed)
+    network = build(config.model.name, engine=config.model.engine, **params)
+    files = {name: _expanded(getattr(data, name), name) for name in ("training", "validation")}
+    shared = set(files["training"]) & set(files["validation"])
+    if shared:
+        raise ConfigurationError(f"training.data: {min(shared)} is both in training and in validation")
+    cache = Path(data.cache) if data.cache else None
+    images = {name: plane_images(paths, geometry, data.views, settings, cache) for name, paths in files.items()}
+    card = ModelCard(
+        task="semantic_segmentation",
+        detector=data.detector,
+        dimension=2,
+        planes=tuple(data.views),
+        class_names=SEMANTIC_NAMES,
+        features=(Feature("adc", "ADC"),),
+        pixel_size=(1.0, float(data.rebin)),
+        pixel_units=("wire", "tick"),
+        threshold=data.threshold,
+        rebin=data.rebin,
+        network={"name": config.model.name, "params": params},
+        outputs=dict(network.meanings),
+        training={
+            "images": len(images["training"]),
+            "validation_images": len(images["validation"]),
+            "iterations": config.iterations,
+            "batch_size": config.batch_size,
+            "seed": config.seed,
+            "class_weights": list(config.class_weights),
+        },
+    )
+    schedule = Schedule(**dict(config.schedule), iterations=config.iterations)
+    plan = Plan(
+        iterations=config.iterations,
+        batch_size=config.batch_size,
+        schedule=schedule,
+        optimizer=config.optimizer,
+        weight_decay=config.weight_decay,
+        gradient_clip=config.gradient_clip,
+        class_weights=tuple(config.class_weights),
+        seed=config.seed,
+        validate_every=config.validate_every,
+        checkpoint_every=config.checkpoint_every,
+        patience=config.patience,
+    )
+    augmentation = dict(config.augmentation)
+    return Trainer(
+        Checkpoint(Architecture(config.model.name, params), card),
+        network,
+        images["training"],
+        images["validation"],
+        plan,
+        Augmentation(**{**augmentation, "flip_axes": tuple(config.augmentation.flip_axes)}),
+        SEMANTIC_NAMES,
+        Path(config.output),
+        device,
+    )
+
+
+def _expanded(patterns: list[str], name: str) -> list[Path]:
+    paths: list[Path] = []
+    for pattern in patterns:
+        found = sorted(glob.glob(pattern))  # noqa: PTH207 - absolute patterns, which Path.glob refuses
+        if not found:
+            raise InputError(f"training.data.{name}: no file matches {pattern!r}")
+        paths += map(Path, found)
+    return paths

@@ -1,0 +1,100 @@
+"""Labelled wire-plane images from files of simulated events."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from larmlreco.errors import InputError
+from larmlreco.geometry import Detector, ReadoutPlane
+from larmlreco.images.pixels import ImageSettings, dead_channels, images_of_wires
+from larmlreco.io import open_file
+from larmlreco.io.reader import Reader
+from larmlreco.products import ChannelStatus, Product, ProductKey, TrueParticles, TrueSteps, Wires
+from larmlreco.progress import Progress
+from larmlreco.train.images import LabelledImage
+from larmlreco.train.store import ImageStore
+from larmlreco.truth.pixels import pixel_labels
+
+NEEDED: tuple[type[Product], ...] = (Wires, TrueSteps, TrueParticles)
+
+
+def plane_images(
+    paths: Sequence[Path],
+    detector: Detector,
+    views: Sequence[str],
+    settings: ImageSettings,
+    cache: Path | None = None,
+) -> ImageStore:
+    """Images of the planes with these views of all events of the files, five-class labels by truth.
+
+    Coordinates are (wire, row), the feature is the pixel's charge in ADC. What was made of a file is kept in the folder
+    ``cache``, under a name that changes with the file, the detector and the settings.
+
+    Raises ``InputError`` for a file that cannot be read or lacks wires or truth.
+    """
+    planes = [plane for plane in detector.readout_planes if plane.view in views]
+    stores = []
+    progress = Progress(len(paths), "files of images")
+    for number, path in enumerate(paths):
+        kept = cache / f"{path.stem}-{_fingerprint(path, detector, planes, settings)}.npz" if cache else None
+        if kept is not None and kept.exists():
+            stores.append(ImageStore.load(kept))
+        else:
+            stores.append(ImageStore.collect(_images(path, detector, planes, settings)))
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                stores[-1].save(kept)
+        progress.update(number + 1)
+    return ImageStore.concatenate(stores)
+
+
+def _images(
+    path: Path, detector: Detector, planes: Sequence[ReadoutPlane], settings: ImageSettings
+) -> Iterator[LabelledImage]:
+    reader = open_file(str(path))
+    try:
+        keys = {product: _only_key(reader, product) for product in (*NEEDED, ChannelStatus)}
+        for product in NEEDED:
+            if keys[product] is None:
+                there = ", ".join(key.branch for key in reader.keys())
+                raise InputError(f"{path} holds no {product.__name__}; training needs wires and truth; there: {there}")
+        for entry in range(reader.n_events):
+            got = {product: reader.read(entry, key) for product, key in keys.items() if key is not None}
+            wires, steps, particles = got[Wires], got[TrueSteps], got[TrueParticles]
+            if not (isinstance(wires, Wires) and isinstance(steps, TrueSteps) and isinstance(particles, TrueParticles)):
+                raise InputError(f"{path}, entry {entry}: wires or truth are missing from this event")
+            status = got.get(ChannelStatus)
+            dead = dead_channels(status) if isinstance(status, ChannelStatus) else ()
+            for image in images_of_wires(
+                wires,
+                detector,
+                planes,
+                ImageSettings(settings.rebin, settings.threshold, settings.n_samples, dead),
+            ).values():
+                pixels = image.pixels
+                yield LabelledImage(
+                    np.column_stack([pixels.column, pixels.row]),
+                    pixels.adc[:, np.newaxis],
+                    pixel_labels(pixels, steps, particles, detector).astype(np.int8),
+                )
+    finally:
+        reader.close()
+
+
+def _only_key(reader: Reader, product: type[Product]) -> ProductKey | None:
+    keys = [key for key in reader.keys() if key.type == product.__name__]
+    if len(keys) > 1:
+        raise InputError(f"{reader.path} holds {len(keys)} products of type {product.__name__}; expected one")
+    return keys[0] if keys else None
+
+
+def _fingerprint(path: Path, detector: Detector, planes: Sequence[ReadoutPlane], settings: ImageSettings) -> str:
+    """What the images of a file depend on, as far as it can change without a change of this package's version."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist")
+    facts = path.stat()
+    names = ",".join(plane.name for plane in planes)
+    text = f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns} {detector.name} {names} {settings}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
