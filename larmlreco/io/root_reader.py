@@ -39,9 +39,9 @@ class RootReader:
         self._file = open_root(path) if file is None else file
         with reading(self._path, "the list of documents"):
             status = self._documents(layout.STATUS)
-        if not status:
-            raise InputError(f"input {path} is not a file of larmlreco: it lacks {layout.STATUS}")
-        self.complete = status[-1] == layout.COMPLETE
+            if not self._documents(layout.PROVENANCE):
+                raise InputError(f"input {path} is not a file of larmlreco: it lacks {layout.PROVENANCE}")
+        self.complete = status[-1:] == [layout.COMPLETE]
         cut = truncation(self._file)
         if self.complete and cut:
             raise InputError(f"input {path} is truncated: {cut}")

@@ -59,6 +59,17 @@ def check_output_path(path: str | Path, inputs: Iterable[str | Path] = ()) -> No
             raise OutputError(f"output {path} is also an input; choose another name")
 
 
+@contextlib.contextmanager
+def output_errors(path: str | Path) -> Iterator[None]:
+    """Raise ``OutputError`` that names the output for whatever the operating system refuses."""
+    try:
+        yield
+    except OSError as error:
+        partial = partial_path(path)
+        left = f"; what was written lies in {partial}" if partial.exists() else ""
+        raise OutputError(f"output {path}: {error.strerror or error}{left}") from error
+
+
 def _same_file(output: Path, given: str | Path) -> bool:
     try:
         return output.resolve() == Path(given).resolve() or output.samefile(given)
@@ -269,16 +280,15 @@ class RootWriter:
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
-            yield
-        except OSError as error:
+            with output_errors(self.path):
+                yield
+        except OutputError:
             # what still waits would fail again, and the stream would raise when it is collected
             stream, self._stream, self._file = self._stream, None, None
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-            partial = partial_path(self.path)
-            left = f"; what was written lies in {partial}" if partial.exists() else ""
-            raise OutputError(f"output {self.path}: {error.strerror or error}{left}") from error
+            raise
 
     def _open(self, path: Path) -> None:
         self._stream = path.open("w+b")
