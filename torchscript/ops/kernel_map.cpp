@@ -1,0 +1,545 @@
+#include "kernel_map.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+namespace larmlreco {
+namespace {
+
+// ---------------------------------------------------------------------------------------------- keys
+// A key holds the batch item above the interleaved bits of the axes (Morton order), so that sites near in space
+// are near in order, and a brick of 4^3 (3D) or 8^2 (2D) sites is a run of 64 keys.
+
+constexpr int kBrickBits = 6;
+constexpr int64_t kMargin = 64;  // room around all sites, so that the key of a neighbouring brick never wraps
+
+uint64_t spread_bits(uint64_t x, int dims) {
+  if (dims == 2) {
+    x &= 0xffffffffull;
+    x = (x | x << 16) & 0x0000ffff0000ffffull;
+    x = (x | x << 8) & 0x00ff00ff00ff00ffull;
+    x = (x | x << 4) & 0x0f0f0f0f0f0f0f0full;
+    x = (x | x << 2) & 0x3333333333333333ull;
+    return (x | x << 1) & 0x5555555555555555ull;
+  }
+  x &= 0x1fffffull;
+  x = (x | x << 32) & 0x001f00000000ffffull;
+  x = (x | x << 16) & 0x001f0000ff0000ffull;
+  x = (x | x << 8) & 0x100f00f00f00f00full;
+  x = (x | x << 4) & 0x10c30c30c30c30c3ull;
+  return (x | x << 2) & 0x1249249249249249ull;
+}
+
+int bit_width(uint64_t x) {
+  int width = 0;
+  for (; x != 0; x >>= 1) ++width;
+  return width;
+}
+
+struct Packing {
+  int dims = 0;
+  int axis_bits = 0;
+  int64_t batch_origin = 0;
+  uint64_t batch_count = 0;
+  std::array<int64_t, kMaxDims> origin{0, 0, 0};
+
+  bool holds(const int64_t* site) const {
+    if (static_cast<uint64_t>(site[0]) - static_cast<uint64_t>(batch_origin) >= batch_count) return false;
+    for (int a = 0; a < dims; ++a)
+      if ((static_cast<uint64_t>(site[1 + a]) - static_cast<uint64_t>(origin[a])) >> axis_bits != 0) return false;
+    return true;
+  }
+  uint64_t key(const int64_t* site) const {
+    const uint64_t batch = static_cast<uint64_t>(site[0]) - static_cast<uint64_t>(batch_origin);
+    uint64_t key = 0;
+    for (int a = 0; a < dims; ++a)
+      key |= spread_bits(static_cast<uint64_t>(site[1 + a]) - static_cast<uint64_t>(origin[a]), dims) << (dims - 1 - a);
+    return dims * axis_bits < 64 ? (batch << (dims * axis_bits)) | key : key;
+  }
+};
+
+Packing choose_packing(const Coordinates& sites) {
+  const int dims = sites.dims;
+  Packing packing;
+  packing.dims = dims;
+  if (sites.n == 0) return packing;
+  std::array<int64_t, kMaxDims + 1> low, high;
+  std::copy(sites.row(0), sites.row(0) + dims + 1, low.begin());
+  high = low;
+  for (int64_t i = 1; i < sites.n; ++i) {
+    const int64_t* site = sites.row(i);
+    for (int a = 0; a <= dims; ++a) {
+      low[a] = std::min(low[a], site[a]);
+      high[a] = std::max(high[a], site[a]);
+    }
+  }
+  packing.batch_origin = low[0];
+  packing.batch_count = static_cast<uint64_t>(high[0]) - static_cast<uint64_t>(low[0]) + 1;
+  const int batch_bits = packing.batch_count == 0 ? 64 : bit_width(packing.batch_count - 1);
+  const int widest = dims == 2 ? 31 : 21;
+  const auto fits = [&](int bits) { return bits <= widest && batch_bits + dims * bits <= 64; };
+
+  // Offset binary, where it fits: the order of sites then does not depend on the number of bits and survives the
+  // halving of coordinates, so that coarser levels come out sorted without sorting.
+  uint64_t reach = 0;
+  for (int a = 1; a <= dims; ++a) {
+    reach = std::max(reach, high[a] < 0 ? 0 : static_cast<uint64_t>(high[a]));
+    reach = std::max(reach, low[a] < 0 ? ~static_cast<uint64_t>(low[a]) : 0);
+  }
+  if (reach < (1ull << 40)) {
+    packing.axis_bits = bit_width(reach + kMargin) + 1;
+    if (fits(packing.axis_bits)) {
+      for (int a = 0; a < dims; ++a) packing.origin[a] = -(int64_t{1} << (packing.axis_bits - 1));
+      return packing;
+    }
+  }
+  uint64_t extent = 0;
+  for (int a = 1; a <= dims; ++a) {
+    const uint64_t range = static_cast<uint64_t>(high[a]) - static_cast<uint64_t>(low[a]);
+    extent = std::max(extent, range);
+    const int64_t aligned = low[a] & ~(kMargin - 1);
+    packing.origin[a - 1] = static_cast<int64_t>(static_cast<uint64_t>(aligned) - static_cast<uint64_t>(kMargin));
+  }
+  packing.axis_bits = extent < (1ull << 40) ? bit_width(extent + 3 * kMargin) : 64;
+  if (!fits(packing.axis_bits)) {
+    std::string message = "sparse coordinates span";
+    for (int a = 1; a <= dims; ++a)
+      message += " [" + std::to_string(low[a]) + ", " + std::to_string(high[a]) + "]" + (a < dims ? " x" : "");
+    message += " in batch items [" + std::to_string(low[0]) + ", " + std::to_string(high[0]) +
+               "], which a 64-bit key cannot hold: expected at most 2^" + std::to_string(widest) +
+               " voxels along an axis and fewer with many batch items";
+    throw BadInput(message);
+  }
+  return packing;
+}
+
+// Sites by key: place p in the order holds row row[p]. Rows already in order need no `row` lookups.
+struct SortedSites {
+  Packing packing;
+  Buffer<uint64_t> key;
+  Buffer<int32_t> row;
+  bool in_order = true;
+};
+
+void radix_sort(Buffer<uint64_t>& key, Buffer<int32_t>& row, int bits) {
+  constexpr int kDigit = 11;
+  const int64_t n = key.size;
+  Buffer<uint64_t> other_key(n);
+  Buffer<int32_t> other_row(n);
+  std::vector<int64_t> place(1 << kDigit);
+  for (int shift = 0; shift < bits; shift += kDigit) {
+    std::fill(place.begin(), place.end(), 0);
+    const uint64_t mask = (1u << kDigit) - 1;
+    for (int64_t i = 0; i < n; ++i) ++place[(key[i] >> shift) & mask];
+    int64_t sum = 0;
+    for (auto& p : place) {
+      const int64_t count = p;
+      p = sum;
+      sum += count;
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t to = place[(key[i] >> shift) & mask]++;
+      other_key[to] = key[i];
+      other_row[to] = row[i];
+    }
+    std::swap(key, other_key);
+    std::swap(row, other_row);
+  }
+}
+
+SortedSites sort_sites(const Coordinates& sites) {
+  if (sites.n > std::numeric_limits<int32_t>::max())
+    throw BadInput("expected at most 2147483647 sites, got " + std::to_string(sites.n));
+  SortedSites sorted;
+  sorted.packing = choose_packing(sites);
+  sorted.key = Buffer<uint64_t>(sites.n);
+  sorted.row = Buffer<int32_t>(sites.n);
+  uint64_t all = 0;
+  for (int64_t i = 0; i < sites.n; ++i) {
+    const uint64_t key = sorted.packing.key(sites.row(i));
+    sorted.in_order = sorted.in_order && (i == 0 || sorted.key[i - 1] <= key);
+    sorted.key[i] = key;
+    sorted.row[i] = static_cast<int32_t>(i);
+    all |= key;
+  }
+  if (!sorted.in_order) radix_sort(sorted.key, sorted.row, bit_width(all));
+  return sorted;
+}
+
+void require_distinct(const SortedSites& sites, const char* which) {
+  for (int64_t p = 1; p < sites.key.size; ++p)
+    if (sites.key[p] == sites.key[p - 1])
+      throw BadInput(std::string("expected distinct ") + which + " sites, got rows " + std::to_string(sites.row[p - 1]) +
+                     " and " + std::to_string(sites.row[p]) + " with the same coordinates");
+}
+
+// Open addressing with at least half of the slots free.
+class Table {
+ public:
+  explicit Table(int64_t n) {
+    bits_ = std::max(4, bit_width(static_cast<uint64_t>(n)) + 1);
+    slots_ = Buffer<Slot>(int64_t{1} << bits_);
+    for (int64_t i = 0; i < slots_.size; ++i) slots_[i].value = -1;
+  }
+  void insert(uint64_t key, int32_t value) {
+    uint64_t i = hash(key);
+    while (slots_[static_cast<int64_t>(i)].value >= 0) i = (i + 1) & mask();
+    slots_[static_cast<int64_t>(i)] = {key, value};
+  }
+  int32_t find(uint64_t key) const {
+    for (uint64_t i = hash(key);; i = (i + 1) & mask()) {
+      const Slot& slot = slots_[static_cast<int64_t>(i)];
+      if (slot.value < 0 || slot.key == key) return slot.value;
+    }
+  }
+
+ private:
+  struct Slot {
+    uint64_t key;
+    int32_t value;
+  };
+  uint64_t hash(uint64_t key) const { return (key * 0x9e3779b97f4a7c15ull) >> (64 - bits_); }
+  uint64_t mask() const { return (uint64_t{1} << bits_) - 1; }
+  int bits_;
+  Buffer<Slot> slots_;
+};
+
+int64_t blocks_of(int64_t n) { return (n + kBlockRows - 1) / kBlockRows; }
+
+std::vector<std::array<int64_t, kMaxDims>> tap_offsets(const Kernel& kernel) {
+  std::vector<std::array<int64_t, kMaxDims>> offsets;
+  for (int64_t x = 0; x < kernel.size[0]; ++x)
+    for (int64_t y = 0; y < kernel.size[1]; ++y)
+      for (int64_t z = 0; z < kernel.size[2]; ++z)
+        offsets.push_back({kernel.dilation[0] * (x - kernel.centre(0)), kernel.dilation[1] * (y - kernel.centre(1)),
+                           kernel.dilation[2] * (z - kernel.centre(2))});
+  return offsets;
+}
+
+// ------------------------------------------------------------------------- pairs in any order into blocks
+struct Pair {
+  int32_t place;  // of the output site in its order
+  int32_t row;    // of the input site
+  int32_t tap;
+};
+
+BlockMap block_pairs(const std::vector<Pair>& pairs, const SortedSites& output, int64_t taps) {
+  BlockMap map;
+  map.taps = taps;
+  const int64_t n = output.key.size, lists = blocks_of(n) * taps, count = static_cast<int64_t>(pairs.size());
+  map.begin = Buffer<int64_t>(lists + 1);
+  std::fill(map.begin.begin(), map.begin.begin() + lists + 1, 0);
+  for (const Pair& pair : pairs) ++map.begin[pair.place / kBlockRows * taps + pair.tap + 1];
+  std::partial_sum(map.begin.begin(), map.begin.begin() + lists + 1, map.begin.begin());
+  Buffer<int64_t> next(lists);
+  std::copy(map.begin.begin(), map.begin.begin() + lists, next.begin());
+  map.input = Buffer<int32_t>(count);
+  map.output = Buffer<uint8_t>(count);
+  for (const Pair& pair : pairs) {
+    const int64_t to = next[pair.place / kBlockRows * taps + pair.tap]++;
+    map.input[to] = pair.row;
+    map.output[to] = static_cast<uint8_t>(pair.place % kBlockRows);
+  }
+  map.output_rows = Buffer<int32_t>(n);
+  std::copy(output.row.begin(), output.row.begin() + n, map.output_rows.begin());
+  return map;
+}
+
+// Every pair of the relation, by a lookup for each output site and tap: any kernel, stride and dilation.
+template <class Emit>
+void for_each_pair(const Coordinates& input, const SortedSites& sorted_input, const Coordinates& output,
+                   const SortedSites& sorted_output, const Kernel& kernel, const Emit& emit) {
+  Table table(input.n);
+  for (int64_t p = 0; p < input.n; ++p) table.insert(sorted_input.key[p], static_cast<int32_t>(p));
+  bool tiles = true;  // windows that neither overlap nor leave gaps: every input site has exactly one pair
+  for (int a = 0; a < kernel.dims; ++a)
+    tiles = tiles && kernel.size[a] == kernel.stride[a] && kernel.dilation[a] == 1 && kernel.size[a] % 2 == 0;
+  if (tiles) {
+    Table outputs(output.n);
+    for (int64_t p = 0; p < output.n; ++p) outputs.insert(sorted_output.key[p], static_cast<int32_t>(p));
+    uint64_t last_key = 0;
+    int32_t last = -1;
+    for (int64_t p = 0; p < input.n; ++p) {
+      const int64_t* site = input.row(sorted_input.row[p]);
+      std::array<int64_t, kMaxDims + 1> parent{site[0], 0, 0, 0};
+      int64_t tap = 0;
+      for (int a = 0; a < kernel.dims; ++a) {
+        const int64_t s = kernel.stride[a], c = site[1 + a];
+        const int64_t q = c / s - (c % s < 0 ? 1 : 0);
+        parent[1 + a] = q;
+        tap = tap * kernel.size[a] + (c - q * s);
+      }
+      if (!sorted_output.packing.holds(parent.data())) continue;
+      const uint64_t key = sorted_output.packing.key(parent.data());
+      if (last < 0 || key != last_key) last = outputs.find(key);
+      last_key = key;
+      if (last >= 0) emit(last, static_cast<int32_t>(p), static_cast<int32_t>(tap));
+    }
+    return;
+  }
+  const auto offsets = tap_offsets(kernel);
+  for (int64_t p = 0; p < output.n; ++p) {
+    const int64_t* site = output.row(sorted_output.row[p]);
+    for (size_t k = 0; k < offsets.size(); ++k) {
+      std::array<int64_t, kMaxDims + 1> at{site[0], 0, 0, 0};
+      bool in_range = true;
+      for (int a = 0; a < kernel.dims; ++a) {
+        int64_t scaled = 0;
+        in_range = in_range && !__builtin_mul_overflow(site[1 + a], kernel.stride[a], &scaled) &&
+                   !__builtin_add_overflow(scaled, offsets[k][a], &at[1 + a]);
+      }
+      if (!in_range || !sorted_input.packing.holds(at.data())) continue;
+      const int32_t found = table.find(sorted_input.packing.key(at.data()));
+      if (found >= 0) emit(static_cast<int32_t>(p), found, static_cast<int32_t>(k));
+    }
+  }
+}
+
+// ------------------------------------------------------------------ submanifold kernels of short reach
+// The sites of a brick and of its neighbours fill a small window of rows, in which every tap is one load.
+class Bricks {
+ public:
+  explicit Bricks(const SortedSites& sites)
+      : dims_(sites.packing.dims), side_(dims_ == 2 ? 8 : 4), axis_bits_(sites.packing.axis_bits) {
+    const int64_t n = sites.key.size;
+    for (int64_t p = 0; p < n; ++p) {
+      const uint64_t key = sites.key[p] >> kBrickBits;
+      if (p == 0 || key != key_.back()) {
+        key_.push_back(key);
+        start_.push_back(static_cast<int32_t>(p));
+      }
+    }
+    start_.push_back(static_cast<int32_t>(n));
+    table_.reset(new Table(size()));
+    for (int64_t b = 0; b < size(); ++b) table_->insert(key_[b], static_cast<int32_t>(b));
+    for (int cell = 0; cell < 64; ++cell)
+      for (int a = 0; a < dims_; ++a) {
+        int64_t c = 0;
+        for (int bit = 0; bit * dims_ < kBrickBits; ++bit) c |= ((cell >> (bit * dims_ + dims_ - 1 - a)) & 1) << bit;
+        cell_[cell][a] = c;
+      }
+  }
+  int64_t size() const { return static_cast<int64_t>(key_.size()); }
+  int64_t start(int64_t brick) const { return start_[brick]; }
+  int64_t brick_at(int64_t place) const {
+    return std::upper_bound(start_.begin(), start_.end(), static_cast<int32_t>(place)) - start_.begin() - 1;
+  }
+  int side() const { return side_; }
+  int64_t cell(int index, int axis) const { return cell_[index][axis]; }
+
+  // The brick one step away along each axis (step -1, 0 or 1), or -1.
+  int32_t neighbour(int64_t brick, const std::array<int, kMaxDims>& step) const {
+    uint64_t key = key_[brick];
+    const int bits = dims_ * axis_bits_ - kBrickBits;
+    for (int a = 0; a < dims_; ++a) {
+      const uint64_t used = bits >= 64 ? ~0ull : (1ull << bits) - 1;
+      const uint64_t mask = ((dims_ == 2 ? 0x5555555555555555ull : 0x9249249249249249ull & 0x1249249249249249ull)
+                             << (dims_ - 1 - a)) & used;
+      const uint64_t part = step[a] == 0 ? key & mask : step[a] > 0 ? ((key | ~mask) + 1) & mask : ((key & mask) - 1) & mask;
+      key = (key & ~mask) | part;
+    }
+    return table_->find(key);
+  }
+
+ private:
+  int dims_;
+  int side_;
+  int axis_bits_;
+  std::vector<uint64_t> key_;
+  std::vector<int32_t> start_;
+  std::unique_ptr<Table> table_;
+  std::array<std::array<int64_t, kMaxDims>, 64> cell_{};
+};
+
+struct Chunk {
+  std::vector<int32_t> input;
+  std::vector<uint8_t> output;
+  std::vector<int64_t> counts;  // of every (block, tap)
+};
+
+BlockMap brick_map(const SortedSites& sites, const Kernel& kernel, int64_t reach, const Parallel& parallel) {
+  const int dims = kernel.dims;
+  const int64_t n = sites.key.size, taps = kernel.taps();
+  const Bricks bricks(sites);
+  const int64_t side = bricks.side(), width = side + 2 * reach;
+  std::array<int64_t, kMaxDims> step{};
+  int64_t volume = 1;
+  for (int a = dims - 1; a >= 0; --a) {
+    step[a] = volume;
+    volume *= width;
+  }
+  std::vector<int32_t> tap_step;
+  for (const auto& offset : tap_offsets(kernel)) {
+    int64_t sum = 0;
+    for (int a = 0; a < dims; ++a) sum += offset[a] * step[a];
+    tap_step.push_back(static_cast<int32_t>(sum));
+  }
+  // Where a cell of the neighbour in a direction lies in the window, or -1.
+  int directions = 1;
+  for (int a = 0; a < dims; ++a) directions *= 3;
+  std::vector<std::array<int, kMaxDims>> towards(directions);
+  std::vector<std::array<int32_t, 64>> window_place(directions);
+  for (int d = 0; d < directions; ++d) {
+    int rest = d;
+    for (int a = dims - 1; a >= 0; --a) {
+      towards[d][a] = rest % 3 - 1;
+      rest /= 3;
+    }
+    for (int cell = 0; cell < 64; ++cell) {
+      int64_t place = 0;
+      bool inside = true;
+      for (int a = 0; a < dims; ++a) {
+        const int64_t c = bricks.cell(cell, a) + towards[d][a] * side + reach;
+        inside = inside && c >= 0 && c < width;
+        place += c * step[a];
+      }
+      window_place[d][cell] = inside ? static_cast<int32_t>(place) : -1;
+    }
+  }
+  const int own = directions / 2;
+
+  constexpr int64_t kChunkBlocks = 8;
+  const int64_t blocks = blocks_of(n), chunks = (blocks + kChunkBlocks - 1) / kChunkBlocks;
+  std::vector<Chunk> parts(chunks);
+  parallel(chunks, [&](int64_t part) {
+    Chunk& chunk = parts[part];
+    const int64_t first = part * kChunkBlocks * kBlockRows, last = std::min(n, first + kChunkBlocks * kBlockRows);
+    std::vector<int32_t> window(volume, -1), filled;
+    Buffer<int32_t> list_input(taps * (kBlockRows + 1));
+    Buffer<uint8_t> list_output(taps * (kBlockRows + 1));
+    std::vector<int64_t> list_size(taps, 0);
+    const auto flush = [&] {
+      for (int64_t k = 0; k < taps; ++k) {
+        const int64_t at = k * (kBlockRows + 1);
+        chunk.input.insert(chunk.input.end(), list_input.begin() + at, list_input.begin() + at + list_size[k]);
+        chunk.output.insert(chunk.output.end(), list_output.begin() + at, list_output.begin() + at + list_size[k]);
+        chunk.counts.push_back(list_size[k]);
+        list_size[k] = 0;
+      }
+    };
+    int64_t place = first;
+    for (int64_t brick = bricks.brick_at(first); place < last; ++brick) {
+      for (int d = 0; d < directions; ++d) {
+        const int64_t other = d == own ? brick : bricks.neighbour(brick, towards[d]);
+        if (other < 0) continue;
+        for (int64_t p = bricks.start(other); p < bricks.start(other + 1); ++p) {
+          const int32_t at = window_place[d][sites.key[p] & 63];
+          if (at < 0) continue;
+          window[at] = sites.row[p];
+          filled.push_back(at);
+        }
+      }
+      for (; place < std::min(last, bricks.start(brick + 1)); ++place) {
+        const int32_t* centre = window.data() + window_place[own][sites.key[place] & 63];
+        const uint8_t output = static_cast<uint8_t>(place % kBlockRows);
+        for (int64_t k = 0; k < taps; ++k) {
+          const int32_t row = centre[tap_step[k]];
+          const int64_t at = k * (kBlockRows + 1) + list_size[k];
+          list_input[at] = row;
+          list_output[at] = output;
+          list_size[k] += row >= 0;
+        }
+        if ((place + 1) % kBlockRows == 0) flush();
+      }
+      for (const int32_t at : filled) window[at] = -1;
+      filled.clear();
+    }
+    if (last % kBlockRows != 0) flush();
+  });
+
+  BlockMap map;
+  map.taps = taps;
+  std::vector<int64_t> offset(chunks + 1, 0);
+  for (int64_t c = 0; c < chunks; ++c) offset[c + 1] = offset[c] + static_cast<int64_t>(parts[c].input.size());
+  map.input = Buffer<int32_t>(offset[chunks]);
+  map.output = Buffer<uint8_t>(offset[chunks]);
+  map.begin = Buffer<int64_t>(blocks * taps + 1);
+  map.begin[0] = 0;
+  parallel(chunks, [&](int64_t c) {
+    Chunk& chunk = parts[c];
+    std::copy(chunk.input.begin(), chunk.input.end(), map.input.begin() + offset[c]);
+    std::copy(chunk.output.begin(), chunk.output.end(), map.output.begin() + offset[c]);
+    int64_t sum = offset[c], list = c * kChunkBlocks * taps;
+    for (const int64_t count : chunk.counts) map.begin[++list] = sum += count;
+    chunk = Chunk();
+  });
+  map.output_rows = Buffer<int32_t>(n);
+  std::copy(sites.row.begin(), sites.row.begin() + n, map.output_rows.begin());
+  return map;
+}
+
+UniqueSites distinct(const Coordinates& coordinates) {
+  const SortedSites sorted = sort_sites(coordinates);
+  const int64_t rows = coordinates.n;
+  UniqueSites unique;
+  unique.inverse = Buffer<int64_t>(rows);
+  for (int64_t p = 0; p < rows; ++p) {
+    if (p == 0 || sorted.key[p] != sorted.key[p - 1]) ++unique.n;
+    unique.inverse[sorted.row[p]] = unique.n - 1;
+  }
+  const int width = 1 + coordinates.dims;
+  unique.coordinates = Buffer<int64_t>(unique.n * width);
+  unique.first = Buffer<int64_t>(unique.n);
+  int64_t site = -1;
+  for (int64_t p = 0; p < rows; ++p) {
+    if (p > 0 && sorted.key[p] == sorted.key[p - 1]) continue;
+    ++site;
+    unique.first[site] = sorted.row[p];
+    std::copy(coordinates.row(sorted.row[p]), coordinates.row(sorted.row[p]) + width,
+              unique.coordinates.begin() + site * width);
+  }
+  return unique;
+}
+
+}  // namespace
+
+UniqueSites unique_sites(const Coordinates& coordinates) { return distinct(coordinates); }
+
+UniqueSites strided_sites(const Coordinates& coordinates, const std::array<int64_t, kMaxDims>& stride) {
+  const int width = 1 + coordinates.dims;
+  Buffer<int64_t> coarse(coordinates.n * width);
+  for (int64_t i = 0; i < coordinates.n; ++i) {
+    const int64_t* site = coordinates.row(i);
+    coarse[i * width] = site[0];
+    for (int a = 0; a < coordinates.dims; ++a) {
+      const int64_t s = stride[a], c = site[1 + a];
+      coarse[i * width + 1 + a] = c / s - (c % s < 0 ? 1 : 0);
+    }
+  }
+  return distinct({coarse.begin(), coordinates.n, coordinates.dims});
+}
+
+BlockMap submanifold_map(const Coordinates& sites, const Kernel& kernel, const Parallel& parallel) {
+  const SortedSites sorted = sort_sites(sites);
+  require_distinct(sorted, "input");
+  int64_t reach = 0;
+  for (int a = 0; a < kernel.dims; ++a) {
+    const int64_t centre = kernel.centre(a);
+    reach = std::max(reach, kernel.dilation[a] * std::max(centre, kernel.size[a] - 1 - centre));
+  }
+  if (reach <= (kernel.dims == 2 ? 8 : 4)) return brick_map(sorted, kernel, reach, parallel);
+  std::vector<Pair> pairs;
+  for_each_pair(sites, sorted, sites, sorted, kernel, [&](int32_t out, int32_t in, int32_t tap) {
+    pairs.push_back({out, sorted.row[in], tap});
+  });
+  return block_pairs(pairs, sorted, kernel.taps());
+}
+
+MapPair relation_map(const Coordinates& input, const Coordinates& output, const Kernel& kernel) {
+  const SortedSites sorted_input = sort_sites(input), sorted_output = sort_sites(output);
+  require_distinct(sorted_input, "input");
+  require_distinct(sorted_output, "output");
+  std::vector<Pair> by_output, by_input;
+  by_output.reserve(input.n);
+  by_input.reserve(input.n);
+  for_each_pair(input, sorted_input, output, sorted_output, kernel, [&](int32_t out, int32_t in, int32_t tap) {
+    by_output.push_back({out, sorted_input.row[in], tap});
+    by_input.push_back({in, sorted_output.row[out], tap});
+  });
+  return {block_pairs(by_output, sorted_output, kernel.taps()), block_pairs(by_input, sorted_input, kernel.taps())};
+}
+
+}  // namespace larmlreco

@@ -1,0 +1,561 @@
+// Registers the engine as operators of libtorch. No Python: any program that opens this library can run archives
+// that use them. See larmlreco/sparse/native.py for what each operator means to its callers.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "convolve.h"
+#include "kernel_map.h"
+
+namespace {
+
+using at::Tensor;
+using larmlreco::BadInput;
+using larmlreco::BlockMap;
+using larmlreco::Buffer;
+using larmlreco::Coordinates;
+using larmlreco::InstructionSet;
+using larmlreco::Kernel;
+using larmlreco::kBlockRows;
+using larmlreco::kMaxDims;
+using larmlreco::MapView;
+
+static_assert(larmlreco::kBlockRows == larmlreco::kTaskRows, "maps and kernels agree on the rows of a block");
+
+// ------------------------------------------------------------------------------------ instruction sets
+std::vector<const InstructionSet*> available_sets() {
+  std::vector<const InstructionSet*> sets;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool fma = __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2");
+  if (fma && __builtin_cpu_supports("avx512f") && larmlreco::avx512_set() != nullptr)
+    sets.push_back(larmlreco::avx512_set());
+  if (fma && larmlreco::avx2_set() != nullptr) sets.push_back(larmlreco::avx2_set());
+#endif
+  sets.push_back(larmlreco::baseline_set());
+  return sets;
+}
+
+std::atomic<const InstructionSet*>& chosen_set() {
+  static std::atomic<const InstructionSet*> chosen{available_sets().front()};
+  return chosen;
+}
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (const InstructionSet* set : available_sets()) names.emplace_back(set->name);
+  return names;
+}
+
+std::string use_instruction_set(std::string name) {
+  const std::string previous = chosen_set().load()->name;
+  for (const InstructionSet* set : available_sets())
+    if (name == set->name) {
+      chosen_set() = set;
+      return previous;
+    }
+  std::string names;
+  for (const std::string& valid : instruction_sets()) names += (names.empty() ? "" : ", ") + valid;
+  TORCH_CHECK_VALUE(false, "unknown instruction set '", name, "': valid here: ", names);
+}
+
+template <class T>
+const larmlreco::Arithmetic<T>& arithmetic();
+template <>
+const larmlreco::Arithmetic<float>& arithmetic<float>() {
+  return chosen_set().load()->single;
+}
+template <>
+const larmlreco::Arithmetic<double>& arithmetic<double>() {
+  return chosen_set().load()->twice;
+}
+
+double fma_peak_gflops(double seconds) {
+  const InstructionSet* set = chosen_set().load();
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  double best = 0;
+  do {
+    const auto start = Clock::now();
+    const double flops = set->fma_flops(100000);
+    best = std::max(best, flops / std::chrono::duration<double>(Clock::now() - start).count() * 1e-9);
+  } while (Clock::now() < end);
+  return best;
+}
+
+// --------------------------------------------------------------------------------------------- threads
+// libtorch's threads take the next piece when they are done with one: pieces differ in cost.
+void parallel(int64_t n, const std::function<void(int64_t)>& work) {
+  std::atomic<int64_t> next{0};
+  at::parallel_for(0, std::min<int64_t>(n, at::get_num_threads()), 1, [&](int64_t first, int64_t last) {
+    for (int64_t worker = first; worker < last; ++worker)
+      for (int64_t i = next++; i < n; i = next++) work(i);
+  });
+}
+
+// ----------------------------------------------------------------------------------------------- sites
+template <class T>
+Tensor as_tensor(Buffer<T>&& buffer, at::IntArrayRef sizes, at::ScalarType type) {
+  auto owner = std::make_shared<Buffer<T>>(std::move(buffer));
+  return at::from_blob(owner->begin(), sizes, [owner](void*) {}, at::TensorOptions().dtype(type));
+}
+
+template <class F>
+auto checked(const F& f) {
+  try {
+    return f();
+  } catch (const BadInput& error) {
+    TORCH_CHECK_VALUE(false, error.what());
+  } catch (const std::bad_alloc&) {
+    TORCH_CHECK(false, "out of memory: the machine cannot hold the kernel map of so many voxels");
+  }
+}
+
+Coordinates coordinates_of(const Tensor& sites) {
+  return {sites.const_data_ptr<int64_t>(), sites.size(0), static_cast<int>(sites.size(1)) - 1};
+}
+
+Tensor check_sites(const Tensor& sites, const char* name) {
+  TORCH_CHECK_TYPE(sites.scalar_type() == at::kLong, name, ": expected coordinates of type int64, got ",
+                   sites.scalar_type());
+  TORCH_CHECK_VALUE(sites.dim() == 2 && (sites.size(1) == 3 || sites.size(1) == 4), name,
+                    ": expected coordinates (N, 3) or (N, 4): the batch item and 2 or 3 axes, got ", sites.sizes());
+  TORCH_CHECK_VALUE(sites.device().is_cpu(), name, ": expected coordinates on the CPU, got ", sites.device());
+  return sites.contiguous();
+}
+
+std::array<int64_t, kMaxDims> per_axis(at::IntArrayRef values, int dims, const char* name) {
+  TORCH_CHECK_VALUE(static_cast<int>(values.size()) == dims, name, ": expected ", dims, " values, one an axis, got ",
+                    values);
+  std::array<int64_t, kMaxDims> result{1, 1, 1};
+  for (int a = 0; a < dims; ++a) {
+    TORCH_CHECK_VALUE(values[a] >= 1 && values[a] <= (int64_t{1} << 31), name, ": expected positive values, got ",
+                      values);
+    result[a] = values[a];
+  }
+  return result;
+}
+
+Kernel kernel_of(int dims, at::IntArrayRef size, at::IntArrayRef stride, at::IntArrayRef dilation) {
+  constexpr int64_t kMostTaps = 4096;
+  Kernel kernel;
+  kernel.dims = dims;
+  kernel.size = per_axis(size, dims, "kernel_size");
+  kernel.stride = per_axis(stride, dims, "stride");
+  kernel.dilation = per_axis(dilation, dims, "dilation");
+  int64_t taps = 1;
+  for (int a = 0; a < dims; ++a) taps = kernel.size[a] <= kMostTaps ? taps * kernel.size[a] : kMostTaps + 1;
+  TORCH_CHECK_VALUE(taps <= kMostTaps, "kernel_size: expected at most ", kMostTaps, " taps, got ", size);
+  return kernel;
+}
+
+std::tuple<Tensor, Tensor, Tensor> distinct_sites(const Tensor& coordinates) {
+  const Tensor rows = check_sites(coordinates, "distinct_sites");
+  auto unique = checked([&] { return larmlreco::unique_sites(coordinates_of(rows)); });
+  return {as_tensor(std::move(unique.coordinates), {unique.n, rows.size(1)}, at::kLong),
+          as_tensor(std::move(unique.first), {unique.n}, at::kLong),
+          as_tensor(std::move(unique.inverse), {rows.size(0)}, at::kLong)};
+}
+
+Tensor strided_sites(const Tensor& sites, at::IntArrayRef stride) {
+  const Tensor rows = check_sites(sites, "strided_sites");
+  const Coordinates fine = coordinates_of(rows);
+  const auto steps = per_axis(stride, fine.dims, "stride");
+  auto coarse = checked([&] { return larmlreco::strided_sites(fine, steps); });
+  return as_tensor(std::move(coarse.coordinates), {coarse.n, rows.size(1)}, at::kLong);
+}
+
+void append(std::vector<Tensor>& list, BlockMap&& map) {
+  const int64_t pairs = map.input.size, lists = map.begin.size, rows = map.output_rows.size;
+  list.push_back(as_tensor(std::move(map.input), {pairs}, at::kInt));
+  list.push_back(as_tensor(std::move(map.output), {pairs}, at::kByte));
+  list.push_back(as_tensor(std::move(map.begin), {lists}, at::kLong));
+  list.push_back(as_tensor(std::move(map.output_rows), {rows}, at::kInt));
+}
+
+// A map is four tensors for the direction fine to coarse (see BlockMap) and four for the way back. A kernel that is
+// its own mirror image needs no second four: the way back is the same with the taps reversed.
+std::vector<Tensor> joining_map(const Tensor& fine, const Tensor& coarse, at::IntArrayRef kernel_size,
+                                at::IntArrayRef stride, at::IntArrayRef dilation) {
+  const Tensor input = check_sites(fine, "joining_map"), output = check_sites(coarse, "joining_map");
+  TORCH_CHECK_VALUE(input.size(1) == output.size(1), "joining_map: expected fine and coarse coordinates of one width, got ",
+                    input.sizes(), " and ", output.sizes());
+  const Coordinates in = coordinates_of(input);
+  const Kernel kernel = kernel_of(in.dims, kernel_size, stride, dilation);
+  auto pair = checked([&] { return larmlreco::relation_map(in, coordinates_of(output), kernel); });
+  std::vector<Tensor> list;
+  append(list, std::move(pair.forward));
+  append(list, std::move(pair.transposed));
+  return list;
+}
+
+std::vector<Tensor> submanifold_map(const Tensor& sites, at::IntArrayRef kernel_size, at::IntArrayRef dilation) {
+  const Tensor rows = check_sites(sites, "submanifold_map");
+  const Coordinates coordinates = coordinates_of(rows);
+  const std::vector<int64_t> ones(coordinates.dims, 1);
+  const Kernel kernel = kernel_of(coordinates.dims, kernel_size, ones, dilation);
+  for (int a = 0; a < kernel.dims; ++a)
+    if (kernel.size[a] % 2 == 0) return joining_map(rows, rows, kernel_size, ones, dilation);
+  std::vector<Tensor> list;
+  append(list, checked([&] { return larmlreco::submanifold_map(coordinates, kernel, parallel); }));
+  return list;
+}
+
+// --------------------------------------------------------------------------------------------- kernel maps
+struct Direction {
+  MapView view;
+  int64_t n_in;
+};
+
+bool is_mirrored(at::TensorList map) { return map.size() == 4; }
+
+Direction direction_of(at::TensorList map, bool transposed, int64_t taps) {
+  TORCH_CHECK_VALUE(map.size() == 4 || map.size() == 8, "expected a kernel map of 4 or 8 tensors, got ", map.size());
+  const at::ScalarType types[4] = {at::kInt, at::kByte, at::kLong, at::kInt};
+  for (size_t i = 0; i < map.size(); ++i)
+    TORCH_CHECK_VALUE(map[i].scalar_type() == types[i % 4] && map[i].dim() == 1 && map[i].is_contiguous() &&
+                          map[i].device().is_cpu(),
+                      "tensor ", i, " of a kernel map: expected ", types[i % 4], " in one dimension on the CPU, got ",
+                      map[i].scalar_type(), " ", map[i].sizes(), " on ", map[i].device());
+  const size_t own = transposed && !is_mirrored(map) ? 4 : 0, other = is_mirrored(map) ? 0 : 4 - own;
+  const int64_t n_out = map[own + 3].size(0), blocks = (n_out + kBlockRows - 1) / kBlockRows;
+  TORCH_CHECK_VALUE(map[own].size(0) == map[own + 1].size(0) && map[own + 2].size(0) == blocks * taps + 1,
+                    "expected a kernel map of ", taps, " taps (as the weight has), got one with lists for ",
+                    blocks > 0 ? (map[own + 2].size(0) - 1) / blocks : 0);
+  return {{map[own].const_data_ptr<int32_t>(), map[own + 1].const_data_ptr<uint8_t>(),
+           map[own + 2].const_data_ptr<int64_t>(), map[own + 3].const_data_ptr<int32_t>(), taps, n_out},
+          map[other + 3].size(0)};
+}
+
+// The pairs of the direction fine to coarse in the order of the taps: input rows, output rows, pairs of each tap.
+std::vector<Tensor> map_pairs(at::TensorList map) {
+  TORCH_CHECK_VALUE(map.size() == 4 || map.size() == 8, "expected a kernel map of 4 or 8 tensors, got ", map.size());
+  const int64_t blocks = (map[3].size(0) + kBlockRows - 1) / kBlockRows;
+  const int64_t taps = blocks > 0 ? (map[2].size(0) - 1) / blocks : 0;
+  const MapView view = direction_of(map, false, taps).view;
+  const int64_t pairs = map[0].size(0);
+  Buffer<int64_t> input(pairs), output(pairs), counts(taps);
+  int64_t to = 0;
+  for (int64_t k = 0; k < taps; ++k) {
+    const int64_t first = to;
+    for (int64_t block = 0; block < blocks; ++block)
+      for (int64_t p = view.begin[block * taps + k]; p < view.begin[block * taps + k + 1]; ++p, ++to) {
+        input[to] = view.input[p];
+        output[to] = view.output_rows[block * kBlockRows + view.output[p]];
+      }
+    counts[k] = to - first;
+  }
+  return {as_tensor(std::move(input), {pairs}, at::kLong), as_tensor(std::move(output), {pairs}, at::kLong),
+          as_tensor(std::move(counts), {taps}, at::kLong)};
+}
+
+void check_features(const Tensor& features, const char* name, int64_t rows, int64_t channels, at::ScalarType type) {
+  TORCH_CHECK_VALUE(features.dim() == 2 && features.size(0) == rows && features.size(1) == channels, name,
+                    ": expected ", rows, " rows (one a site) of ", channels, " channels, got ", features.sizes());
+  TORCH_CHECK_TYPE(features.scalar_type() == type, name, ": expected type ", type, ", got ", features.scalar_type());
+  TORCH_CHECK_VALUE(features.device().is_cpu(), name, ": expected a tensor on the CPU, got ", features.device());
+}
+
+void check_type(const Tensor& features) {
+  TORCH_CHECK_TYPE(features.scalar_type() == at::kFloat || features.scalar_type() == at::kDouble,
+                   "features: expected float32 or float64, got ", features.scalar_type());
+}
+
+// The last axis padded with zeros to whole units of channels.
+Tensor pad_channels(const Tensor& tensor) {
+  const int64_t unit = larmlreco::kUnitBytes / tensor.element_size(), channels = tensor.size(-1);
+  const int64_t padding = (unit - channels % unit) % unit;
+  return padding == 0 ? tensor.contiguous() : at::constant_pad_nd(tensor, {0, padding});
+}
+
+// Scratch of one thread at a time, on its own cache lines.
+template <class T>
+class Scratch {
+ public:
+  Scratch() : memory_(new char[kBytes + larmlreco::kUnitBytes]) {}
+  T* data() {
+    const auto address = reinterpret_cast<uintptr_t>(memory_.get());
+    return reinterpret_cast<T*>((address + larmlreco::kUnitBytes - 1) / larmlreco::kUnitBytes * larmlreco::kUnitBytes);
+  }
+
+ private:
+  static constexpr int64_t kBytes = kBlockRows * larmlreco::kScratchUnits * larmlreco::kUnitBytes;
+  std::unique_ptr<char[]> memory_;
+};
+
+// Channels in tiles of nearly equal width, at most `most` units.
+struct Tiles {
+  Tiles(int64_t units, int64_t most) : units(units), count((units + most - 1) / most) {}
+  int64_t first(int64_t tile) const { return units * tile / count; }
+  int64_t width(int64_t tile) const { return first(tile + 1) - first(tile); }
+  int64_t units, count;
+};
+
+template <class T>
+void run_convolve(const Direction& direction, const Tensor& features, const Tensor& weight, const Tensor& bias,
+                  const Tensor& residual, double negative_slope, Tensor& out) {
+  const auto& kernels = arithmetic<T>();
+  larmlreco::ConvolveTask<T> task;
+  task.map = direction.view;
+  task.features = features.const_data_ptr<T>();
+  task.weight = weight.const_data_ptr<T>();
+  task.bias = bias.defined() ? bias.const_data_ptr<T>() : nullptr;
+  task.residual = residual.defined() ? residual.const_data_ptr<T>() : nullptr;
+  task.out = out.mutable_data_ptr<T>();
+  task.c_in = features.size(1);
+  task.c_out = out.size(1);
+  task.padded = weight.size(2);
+  task.negative_slope = static_cast<T>(negative_slope);
+  const Tiles tiles(task.padded / larmlreco::unit_width<T>(), kernels.tile_units);
+  const int64_t blocks = (direction.view.n_out + kBlockRows - 1) / kBlockRows, tasks = blocks * tiles.count;
+  std::atomic<int64_t> next{0};
+  at::parallel_for(0, std::min<int64_t>(tasks, at::get_num_threads()), 1, [&](int64_t first, int64_t last) {
+    Scratch<T> scratch;
+    for (int64_t worker = first; worker < last; ++worker)
+      for (int64_t i = next++; i < tasks; i = next++) {
+        const int64_t tile = i % tiles.count;
+        kernels.convolve(task, i / tiles.count, tiles.first(tile), tiles.width(tile), scratch.data());
+      }
+  });
+}
+
+Tensor convolve_cpu(const Tensor& features, const Tensor& weight, const std::optional<Tensor>& bias,
+                    at::TensorList map, int64_t n_out, bool transposed, const std::optional<Tensor>& residual,
+                    double negative_slope) {
+  check_type(features);
+  TORCH_CHECK_VALUE(weight.dim() == 3, "weight: expected (taps, C_in, C_out), got ", weight.sizes());
+  TORCH_CHECK_TYPE(weight.scalar_type() == features.scalar_type(), "weight: expected the type of the features, ",
+                   features.scalar_type(), ", got ", weight.scalar_type());
+  const Direction direction = direction_of(map, transposed, weight.size(0));
+  check_features(features, "features", direction.n_in, weight.size(1), features.scalar_type());
+  TORCH_CHECK_VALUE(n_out == direction.view.n_out, "n_out: expected ", direction.view.n_out,
+                    ", the output sites of the kernel map, got ", n_out);
+  const int64_t channels = weight.size(2);
+  Tensor own_bias, own_residual;
+  if (bias.has_value()) {
+    TORCH_CHECK_VALUE(bias->dim() == 1 && bias->size(0) == channels && bias->scalar_type() == features.scalar_type(),
+                      "bias: expected ", channels, " values of the features' type, got ", bias->sizes(), " of ",
+                      bias->scalar_type());
+    own_bias = bias->contiguous();
+  }
+  if (residual.has_value()) {
+    check_features(*residual, "residual", n_out, channels, features.scalar_type());
+    own_residual = residual->contiguous();
+  }
+  Tensor out = at::empty({n_out, channels}, features.options());
+  if (out.numel() == 0) return out;
+  const Tensor own_weight = pad_channels(transposed && is_mirrored(map) ? weight.flip(0) : weight);
+  const Tensor own_features = features.contiguous();
+  if (features.scalar_type() == at::kFloat)
+    run_convolve<float>(direction, own_features, own_weight, own_bias, own_residual, negative_slope, out);
+  else
+    run_convolve<double>(direction, own_features, own_weight, own_bias, own_residual, negative_slope, out);
+  return out;
+}
+
+template <class T>
+void run_weight_gradient(const Direction& direction, const Tensor& features, const Tensor& gradient, Tensor& out,
+                         int64_t blocks_per_segment) {
+  const auto& kernels = arithmetic<T>();
+  larmlreco::WeightGradientTask<T> task;
+  task.map = direction.view;
+  task.features = features.const_data_ptr<T>();
+  task.gradient = gradient.const_data_ptr<T>();
+  task.out = out.mutable_data_ptr<T>();
+  task.c_in = features.size(1);
+  task.padded = gradient.size(1);
+  task.blocks_per_segment = blocks_per_segment;
+  const Tiles tiles(task.padded / larmlreco::unit_width<T>(), kernels.tile_units);
+  const int64_t lists = task.map.taps * tiles.count;
+  parallel(out.size(0) * lists, [&](int64_t i) {
+    const int64_t list = i % lists, tile = list % tiles.count;
+    kernels.weight_gradient(task, i / lists, list / tiles.count, tiles.first(tile), tiles.width(tile));
+  });
+}
+
+// The gradient of the weights: for each tap the products of input features and output gradients over its pairs.
+// Segments of blocks are summed on their own and added in order: their number depends on the data alone.
+Tensor weight_gradient_cpu(const Tensor& features, const Tensor& gradient, at::TensorList map, int64_t taps,
+                           bool transposed) {
+  check_type(features);
+  const Direction direction = direction_of(map, transposed, taps);
+  TORCH_CHECK_VALUE(features.dim() == 2 && gradient.dim() == 2, "weight_gradient: expected features and gradient ",
+                    "(sites, channels), got ", features.sizes(), " and ", gradient.sizes());
+  check_features(features, "features", direction.n_in, features.size(1), features.scalar_type());
+  check_features(gradient, "gradient", direction.view.n_out, gradient.size(1), features.scalar_type());
+  const int64_t channels = gradient.size(1);
+  if (features.numel() == 0 || gradient.numel() == 0)
+    return at::zeros({taps, features.size(1), channels}, features.options());
+  constexpr int64_t kMostSegments = 32, kLeastBlocks = 8;
+  const int64_t blocks = (direction.view.n_out + kBlockRows - 1) / kBlockRows;
+  const int64_t per_segment = std::max(kLeastBlocks, (blocks + kMostSegments - 1) / kMostSegments);
+  const int64_t segments = (blocks + per_segment - 1) / per_segment;
+  const Tensor own_gradient = pad_channels(gradient), own_features = features.contiguous();
+  Tensor parts = at::empty({segments, taps, features.size(1), own_gradient.size(1)}, features.options());
+  if (features.scalar_type() == at::kFloat)
+    run_weight_gradient<float>(direction, own_features, own_gradient, parts, per_segment);
+  else
+    run_weight_gradient<double>(direction, own_features, own_gradient, parts, per_segment);
+  Tensor sum = parts[0];
+  for (int64_t s = 1; s < segments; ++s) sum.add_(parts[s]);
+  sum = sum.narrow(2, 0, channels);
+  if (transposed && is_mirrored(map)) sum = sum.flip(0);
+  return segments == 1 ? sum.contiguous() : sum.clone(at::MemoryFormat::Contiguous);
+}
+
+// ----------------------------------------------------------------------------------------------- autograd
+Tensor convolve(const Tensor& features, const Tensor& weight, const std::optional<Tensor>& bias, at::TensorList map,
+                c10::SymInt n_out, bool transposed, const std::optional<Tensor>& residual, double negative_slope) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("larmlreco::convolve", "")
+                             .typed<Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, at::TensorList,
+                                           c10::SymInt, bool, const std::optional<Tensor>&, double)>();
+  return op.call(features, weight, bias, map, std::move(n_out), transposed, residual, negative_slope);
+}
+
+Tensor weight_gradient(const Tensor& features, const Tensor& gradient, at::TensorList map, c10::SymInt taps,
+                       bool transposed) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("larmlreco::weight_gradient", "")
+                             .typed<Tensor(const Tensor&, const Tensor&, at::TensorList, c10::SymInt, bool)>();
+  return op.call(features, gradient, map, std::move(taps), transposed);
+}
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+class Convolve : public torch::autograd::Function<Convolve> {
+ public:
+  static Tensor forward(AutogradContext* context, const Tensor& features, const Tensor& weight,
+                        const std::optional<Tensor>& bias, at::TensorList map, const c10::SymInt& n_out,
+                        bool transposed, const std::optional<Tensor>& residual, double negative_slope) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    Tensor out = convolve(features, weight, bias, map, n_out, transposed, residual, negative_slope);
+    variable_list saved{features, weight, negative_slope == 1.0 ? Tensor() : out};
+    saved.insert(saved.end(), map.begin(), map.end());
+    context->save_for_backward(saved);
+    context->saved_data["transposed"] = transposed;
+    context->saved_data["negative_slope"] = negative_slope;
+    context->saved_data["biased"] = bias.has_value();
+    context->saved_data["residual"] = residual.has_value();
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &features = saved[0], &weight = saved[1];
+    const std::vector<Tensor> map(saved.begin() + 3, saved.end());
+    const bool transposed = context->saved_data["transposed"].toBool();
+    const double slope = context->saved_data["negative_slope"].toDouble();
+    Tensor gradient = gradients[0];
+    // The leaky rectifier keeps the sign, so the sign of its output tells where it was active.
+    if (slope == 0.0)
+      gradient = at::threshold_backward(gradient, saved[2], 0);
+    else if (slope != 1.0)
+      gradient = at::leaky_relu_backward(gradient, saved[2], slope, /*self_is_result=*/slope > 0);
+    gradient = gradient.contiguous();
+    variable_list result(7 + map.size());  // one for every input tensor; a list counts each of its tensors
+    if (context->needs_input_grad(0))
+      result[0] = convolve(gradient, weight.transpose(1, 2), std::nullopt, map, features.sym_size(0), !transposed,
+                           std::nullopt, 1.0);
+    if (context->needs_input_grad(1))
+      result[1] = weight_gradient(features, gradient, map, weight.sym_size(0), transposed);
+    if (context->saved_data["biased"].toBool()) result[2] = gradient.sum(0);
+    if (context->saved_data["residual"].toBool()) result[5 + map.size()] = gradient;
+    return result;
+  }
+};
+
+class WeightGradient : public torch::autograd::Function<WeightGradient> {
+ public:
+  static Tensor forward(AutogradContext* context, const Tensor& features, const Tensor& gradient, at::TensorList map,
+                        const c10::SymInt& taps, bool transposed) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    variable_list saved{features, gradient};
+    saved.insert(saved.end(), map.begin(), map.end());
+    context->save_for_backward(saved);
+    context->saved_data["transposed"] = transposed;
+    return weight_gradient(features, gradient, map, taps, transposed);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &features = saved[0], &gradient = saved[1], weight = gradients[0];
+    const std::vector<Tensor> map(saved.begin() + 2, saved.end());
+    const bool transposed = context->saved_data["transposed"].toBool();
+    variable_list result(4 + map.size());
+    result[0] = convolve(gradient, weight.transpose(1, 2), std::nullopt, map, features.sym_size(0), !transposed,
+                         std::nullopt, 1.0);
+    result[1] =
+        convolve(features, weight, std::nullopt, map, gradient.sym_size(0), transposed, std::nullopt, 1.0);
+    return result;
+  }
+};
+
+Tensor convolve_autograd(const Tensor& features, const Tensor& weight, const std::optional<Tensor>& bias,
+                         at::TensorList map, c10::SymInt n_out, bool transposed,
+                         const std::optional<Tensor>& residual, double negative_slope) {
+  return Convolve::apply(features, weight, bias, map, n_out, transposed, residual, negative_slope);
+}
+
+Tensor weight_gradient_autograd(const Tensor& features, const Tensor& gradient, at::TensorList map, c10::SymInt taps,
+                                bool transposed) {
+  return WeightGradient::apply(features, gradient, map, taps, transposed);
+}
+
+// ------------------------------------------------------------------------------------------------- meta
+Tensor convolve_meta(const Tensor& features, const Tensor& weight, const std::optional<Tensor>&, at::TensorList,
+                     c10::SymInt n_out, bool, const std::optional<Tensor>&, double) {
+  return at::empty_symint({std::move(n_out), weight.sym_size(2)}, features.options());
+}
+
+Tensor weight_gradient_meta(const Tensor& features, const Tensor& gradient, at::TensorList, c10::SymInt taps, bool) {
+  return at::empty_symint({std::move(taps), features.sym_size(1), gradient.sym_size(1)}, features.options());
+}
+
+}  // namespace
+
+TORCH_LIBRARY(larmlreco, m) {
+  m.def("distinct_sites(Tensor coords) -> (Tensor sites, Tensor first_row, Tensor site_of_row)");
+  m.def("strided_sites(Tensor sites, int[] stride) -> Tensor");
+  m.def("submanifold_map(Tensor sites, int[] kernel_size, int[] dilation) -> Tensor[]");
+  m.def("joining_map(Tensor fine, Tensor coarse, int[] kernel_size, int[] stride, int[] dilation) -> Tensor[]");
+  m.def("map_pairs(Tensor[] kernel_map) -> Tensor[]");
+  m.def(
+      "convolve(Tensor features, Tensor weight, Tensor? bias, Tensor[] kernel_map, SymInt n_out, bool transposed, "
+      "Tensor? residual, float negative_slope) -> Tensor");
+  m.def(
+      "weight_gradient(Tensor features, Tensor gradient, Tensor[] kernel_map, SymInt taps, bool transposed) -> Tensor");
+  m.def("instruction_sets() -> str[]", instruction_sets);
+  m.def("use_instruction_set(str name) -> str", use_instruction_set);
+  m.def("fma_peak_gflops(float seconds) -> float", fma_peak_gflops);
+}
+
+TORCH_LIBRARY_IMPL(larmlreco, CPU, m) {
+  m.impl("distinct_sites", distinct_sites);
+  m.impl("strided_sites", strided_sites);
+  m.impl("submanifold_map", submanifold_map);
+  m.impl("joining_map", joining_map);
+  m.impl("map_pairs", map_pairs);
+  m.impl("convolve", convolve_cpu);
+  m.impl("weight_gradient", weight_gradient_cpu);
+}
+
+TORCH_LIBRARY_IMPL(larmlreco, Autograd, m) {
+  m.impl("convolve", convolve_autograd);
+  m.impl("weight_gradient", weight_gradient_autograd);
+}
+
+TORCH_LIBRARY_IMPL(larmlreco, Meta, m) {
+  m.impl("convolve", convolve_meta);
+  m.impl("weight_gradient", weight_gradient_meta);
+}
