@@ -167,7 +167,7 @@ class Trainer:
         loss = semantic_loss(logits, batch.labels, self._weights)
         if not bool(torch.isfinite(loss)):
             raise LarmlrecoError(
-                f"the loss is {float(loss)} at iteration {self._iteration}; the last checkpoint is intact, "
+                f"the loss is {float(loss.detach())} at iteration {self._iteration}; the last checkpoint is intact, "
                 "resume from it with a lower learning rate or with gradient_clip"
             )
         self._optimizer.zero_grad(set_to_none=True)
