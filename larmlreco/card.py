@@ -30,12 +30,12 @@ class ModelCard:
     """The facts that a job checks before it runs an archive.
 
     ``task`` for example ``semantic_segmentation``; ``detector`` the name of its geometry; ``planes`` the views (2D)
-    that the network was trained on, empty for voxels; ``class_names`` in the order of the scores; ``features`` the input
-    columns; ``pixel_size`` the pitch of each axis in ``pixel_units`` (for example ``("wire", "tick")`` or ``cm``);
-    ``threshold`` the least value of the first feature that makes a pixel active; ``rebin`` the ticks that are summed
-    into a row. ``network`` holds ``name`` and ``params`` for :func:`larmlreco.models.build`; ``outputs`` the meaning of
-    each output key; ``training`` data, seed and settings; ``metrics`` the figures on the held-out set. Export fills
-    ``engine``, ``torch_version``, ``larmlreco_version`` and ``sha256`` (of weights and code).
+    that the network was trained on, empty for voxels; ``class_names`` in the order of the scores; ``features`` the
+    input columns; ``pixel_size`` the pitch of each axis in ``pixel_units`` (for example ``wire`` and ``tick``, or
+    ``cm``); ``threshold`` the least value of the first feature that makes a pixel active; ``rebin`` the ticks that
+    are summed into a row. ``network`` holds ``name`` and ``params`` for :func:`larmlreco.models.build`; ``outputs``
+    the meaning of each output key; ``training`` data, seed and settings; ``metrics`` the figures on the held-out set.
+    Export fills ``engine``, ``torch_version``, ``larmlreco_version`` and ``sha256`` (of weights and code).
     """
 
     task: str

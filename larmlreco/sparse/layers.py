@@ -17,6 +17,8 @@ from larmlreco.sparse import native, portable
 ENGINES = ("portable", "native")
 """Names of the engines: stock torch operators, or the operator library of this package."""
 
+POOLING_MODES = ("max", "sum", "avg")
+
 
 class Levels(NamedTuple):
     """The coordinates of a network, level by level, and the kernel maps that all layers share.
@@ -186,6 +188,58 @@ class Convolution(EngineModule):
         self.weight = nn.Parameter((self.weight.double() * scale).detach().to(self.weight.dtype))
         self.bias = nn.Parameter(shift.detach().to(self.weight.dtype))
         self.norm = None
+
+
+class Pooling(EngineModule):
+    """Maximum, sum or average (``mode`` ``"max"``, ``"sum"`` or ``"avg"``) over the active sites of each window."""
+
+    mode: Final[str]
+
+    def __init__(self, mode: str, engine: str = "portable") -> None:
+        super().__init__(engine)
+        self.mode = _known_mode(mode)
+
+    def forward(self, features: Tensor, kernel_map: list[Tensor], n_out: int) -> Tensor:
+        """Features (n_out, C) from features (M, C); an output without an active site is 0."""
+        if self.native:
+            return native.pool(features, kernel_map, n_out, self.mode)
+        return portable.pool(features, kernel_map, n_out, self.mode)
+
+
+class GlobalPooling(nn.Module):
+    """Maximum, sum or average (``mode`` as for :class:`Pooling`) over all sites of each batch item."""
+
+    mode: Final[str]
+
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+        self.mode = _known_mode(mode)
+
+    def forward(self, features: Tensor, sites: Tensor) -> tuple[Tensor, Tensor]:
+        """Item numbers (B,) in rising order and features (B, C), from features (M, C) on sites (M, 1+D)."""
+        return portable.pool_items(features, sites, self.mode)
+
+
+class InstanceNorm(nn.Module):
+    """Norm over the sites of each batch item, with the population variance, then weight and bias a channel."""
+
+    eps: Final[float]
+
+    def __init__(self, channels: int, eps: float = 1e-8) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, features: Tensor, sites: Tensor) -> Tensor:
+        """Features (M, C) on sites (M, 1+D)."""
+        return portable.instance_norm(features, sites, self.eps) * self.weight + self.bias
+
+
+def _known_mode(mode: str) -> str:
+    if mode not in POOLING_MODES:
+        raise ConfigurationError(f"unknown pooling {mode!r}: {valid_choices(mode, POOLING_MODES)}")
+    return mode
 
 
 class NormActivation(nn.Module):
