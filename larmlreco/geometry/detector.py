@@ -69,8 +69,9 @@ class Detector:
     """All that is known of a detector; made by :func:`larmlreco.geometry.detector`.
 
     Ticks are samples of the stored waveform; sample s is clock tick ``s + first_clock_tick``. The trigger is at
-    sample ``trigger_sample``. ``tick_period`` us, ``drift_speed`` cm/us, ``electric_field`` kV/cm,
-    ``temperature`` K. ``unread_channels`` are numbered but have a wire without electronics.
+    sample ``trigger_sample``. Images show the samples [0, ``image_samples``) of the ``n_samples``. ``tick_period`` us,
+    ``drift_speed`` cm/us, ``electric_field`` kV/cm, ``temperature`` K. ``unread_channels`` are numbered but have a
+    wire without electronics.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Detector:
     temperature: float
     tick_period: float
     n_samples: int
+    image_samples: int
     trigger_sample: int
     first_clock_tick: int
     n_channels: int

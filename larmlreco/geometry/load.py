@@ -32,7 +32,7 @@ def detector(name: str) -> Detector:
             f"unknown detector {name!r}; {valid_choices(name, detector_names())}, or the path of a .json data file"
         )
     try:
-        return _detector(path.stem, json.loads(path.read_text()))
+        return _detector(name, json.loads(path.read_text()))
     except OSError as error:
         raise ConfigurationError(f"detector data file {path}: {error.strerror}") from error
     except KeyError as error:
@@ -61,6 +61,7 @@ def _detector(name: str, data: Mapping[str, Any]) -> Detector:
         temperature=float(data["temperature"]),
         tick_period=float(data["tick_period"]),
         n_samples=int(data["n_samples"]),
+        image_samples=int(data["image_samples"]),
         trigger_sample=int(data["trigger_sample"]),
         first_clock_tick=int(data["first_clock_tick"]),
         n_channels=n_channels,
