@@ -95,8 +95,7 @@ class ModuleContext:
         """A service of the job. Raises ``ConfigurationError`` if the job does not configure it."""
         if name not in self.job.services:
             raise ConfigurationError(
-                f"{self.label} ({self.module_type}) needs services.{name}, which the job does not configure; "
-                f"{valid_choices(name, self.job.services)}"
+                f"needs services.{name}, which the job does not configure; {valid_choices(name, self.job.services)}"
             )
         return self.job.services[name]
 
@@ -163,7 +162,7 @@ class Module:
         """After the last run, if the job did not fail."""
 
     def begin_run(self, run: Run) -> None:
-        """A run begins."""
+        """A run begins. One that is spread over several files begins and ends in each of them."""
 
     def end_run(self, run: Run) -> None:
         """A run ended."""
@@ -185,9 +184,7 @@ class Modifier(Module):
         """
         key = ProductKey(product_type.__name__, self.context.label, instance, self.context.process)
         if any(p.key == key and p.level == level for p in self.declared_produces):
-            raise ConfigurationError(
-                f"{self.context.label} ({self.context.module_type}) declares {key.type} {instance!r} twice"
-            )
+            raise ConfigurationError(f"declares that it puts {key.type} {instance!r} twice")
         self.declared_produces.append(Production(key, level))
         return key
 
@@ -210,6 +207,14 @@ class Filter(Modifier, ABC):
     @abstractmethod
     def filter(self, event: Event) -> bool:
         """Whether the event passes."""
+
+
+class ObserverParameters(ParameterSet):
+    """Parameters that every analyser has."""
+
+    SelectEvents: list[str] = parameter(
+        [], doc="trigger paths whose events are looked at: path, !path, *, exception@path; empty: all events"
+    )
 
 
 class Analyzer(Module, ABC):
@@ -280,11 +285,18 @@ class InputFile(Protocol):
         ...
 
 
+class SourceLimits(ParameterSet):
+    """Parameters that every source has; the event loop itself heeds them."""
+
+    maxEvents: int = parameter(-1, doc="events to process, -1: all (command line: -n)", minimum=-1)  # noqa: N815
+    skipEvents: int = parameter(0, doc="events to pass over first (command line: --nskip)", minimum=0)  # noqa: N815
+
+
 class Source(Module, ABC):
     """Where events come from: inputs opened in turn.
 
     The event loop opens the first input before it checks the job, takes its events in order, closes it, and asks
-    for the next.
+    for the next. Every source has art's parameters ``maxEvents`` (-1: all) and ``skipEvents`` beside its own.
     """
 
     kind = "source"
@@ -301,8 +313,6 @@ class FileSource(Source):
         """Parameters of every source that reads files, with art's names."""
 
         fileNames: list[str] = parameter(doc="files or addresses to read, in order (command line: -s, -S)")  # noqa: N815
-        maxEvents: int = parameter(-1, doc="events to process, -1: all (command line: -n)", minimum=-1)  # noqa: N815
-        skipEvents: int = parameter(0, doc="events to pass over first (command line: --nskip)", minimum=0)  # noqa: N815
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
         self.file_names = config.fileNames

@@ -47,6 +47,11 @@ class Parameter:
     check: Callable[[Any], str | None] | None
 
     @property
+    def required(self) -> bool:
+        """Whether the job must give it."""
+        return isinstance(self.default, _Required)
+
+    @property
     def type_name(self) -> str:
         """The type as a user reads it."""
         return _type_name(self.annotation)

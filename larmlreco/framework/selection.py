@@ -98,6 +98,10 @@ class EventSelector:
         """Earlier processes whose ``TriggerResults`` are needed."""
         return list(self._earlier)
 
+    def accepts_failed(self, states: Mapping[str, PathState]) -> bool:
+        """Whether an event in which a module raised is asked for with ``exception@``."""
+        return _accepts([c for c in self._here if c.state == PathState.EXCEPTION], states)
+
     def accepts(
         self, states: Mapping[str, PathState], earlier: Mapping[str, Mapping[str, PathState]] | None = None
     ) -> bool:
