@@ -24,6 +24,7 @@ from larmlreco.io.art.streamer import (
     ClassInfo,
     CppType,
     Headed,
+    Members,
     Object,
     Packed,
     Sequence,
@@ -193,8 +194,8 @@ class _Guess:
             self._choices[name] = _Choice(known[0], known[0].version <= 1)
         return self._choices[name]
 
-    def base(self, name: str, version: int, checksum: int) -> ClassInfo:
-        """The description of a base class that is written without a header."""
+    def headless(self, name: str, version: int, checksum: int) -> ClassInfo:
+        """The description of a class that is written without a header."""
         info = self._classes.find(name, version=version, checksum=checksum)
         return info if info is not None else self.choice(name).info
 
@@ -249,7 +250,7 @@ class _Program:
         declared = "\n".join(f"output {name} {dtype}" for name, dtype in self._outputs)
         self.machine = ForthMachine64(
             "input data\nvariable site\nvariable seen\n"
-            f"{declared}\n: fail site ! halt ;\n: mismatch seen ! site ! halt ;\n{code}\n"
+            f"{declared}\n: fail site ! halt ;\n: mismatch site ! seen ! halt ;\n{code}\n"
         )
 
     def run(self, data: Bytes, n: int) -> Tree:
@@ -264,7 +265,7 @@ class _Program:
         if error == "user halt":
             owner, what = self._sites[machine["site"]]
             if what in ("version", "checksum", "memberwise"):
-                raise _WrongGuess(owner, what, machine["seen"])
+                raise _WrongGuess(owner, what, machine["seen"] & 0xFFFFFFFF)
             raise DamagedError(f"{owner}: {what} (near byte {machine.input_position('data')} of {len(data)})")
         if error is not None:
             raise DamagedError(f"it ends within its content, {error} (after {len(data)} bytes)")
@@ -330,6 +331,10 @@ class _Program:
             return self._texts()
         if isinstance(type_, Object):
             return self._objects(type_.name)
+        if isinstance(type_, Members):
+            info = self._guess.headless(type_.name, type_.version, type_.checksum)
+            code, node = self._members(info, member_wise=False)
+            return f"0 do 1 {code} loop", node
         if isinstance(type_, Sequence):
             return self._lists(type_)
         return self._headed(type_)
@@ -387,7 +392,7 @@ class _Program:
         tree: dict[str, _Node] = {}
         for element in info.elements:
             if element.is_base and member_wise:
-                base = self._guess.base(element.name, element.base_version, element.base_checksum)
+                base = self._guess.headless(element.name, element.base_version, element.base_checksum)
                 code, members = self._members(base, True)
                 tree.update(members)
             else:
@@ -459,7 +464,8 @@ class _Program:
         code = f"data !H-> stack dup {expected} <> if {site} mismatch then drop"
         if choice.with_checksum:
             site = self._site(name, "checksum")
-            code += f" data !I-> stack dup {choice.info.checksum} <> if {site} mismatch then drop"
+            signed = int(np.uint32(choice.info.checksum).view("i4"))  # literals of AwkwardForth have 32 bits
+            code += f" data !i-> stack dup {signed} <> if {site} mismatch then drop"
         return code
 
 

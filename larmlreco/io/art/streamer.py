@@ -1,8 +1,7 @@
 """The classes of a ROOT file, as its own TStreamerInfo describes them.
 
-A :class:`ClassInfo` lists what one version of a class writes, member by member; its types are the small vocabulary
-of this module (:class:`Basic`, :class:`Packed`, :class:`Text`, :class:`Object`, :class:`Sequence`, :class:`Headed`,
-:class:`Array`). What ROOT can write but this vocabulary cannot say is :class:`Unreadable`, with the reason.
+A :class:`ClassInfo` lists what one version of a class writes, member by member, in the small vocabulary of types of
+this module (``CppType``). What ROOT can write but the vocabulary cannot say is :class:`Unreadable`, with the reason.
 Sources: ROOT's documentation of TStreamerInfo and of the streaming of collections.
 """
 
@@ -12,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-CppType = Union["Basic", "Packed", "Text", "Object", "Sequence", "Headed", "Array", "Unreadable"]
+CppType = Union["Basic", "Packed", "Text", "Object", "Members", "Sequence", "Headed", "Array", "Unreadable"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,15 @@ class Object:
     """An object of a class with its own header (byte count, version)."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class Members:
+    """An object without a header of its own, as a branch of a whole object has it: the branch tells the version."""
+
+    name: str
+    version: int
+    checksum: int
 
 
 @dataclass(frozen=True)
