@@ -16,7 +16,8 @@ class SemanticScores(Product):
     """Score of every class and the best class, row i for row i of the labelled product.
 
     ``meta``: ``class_names`` (the columns, in order), ``scheme``, ``target`` (branch of the labelled product),
-    ``model_sha256``. ``track`` and ``shower`` follow from the scores where the scheme has that view. Scores -1 and label -1 mark a row that could not be classified (a hit without a pixel).
+    ``model_sha256``. ``track`` and ``shower`` follow from the scores where the scheme has that view. Scores -1 and
+    label -1 mark a row that could not be classified (a hit without a pixel).
     """
 
     scores: Float32 = array_field("f4", "softmax score of every class", parts="class_names")
