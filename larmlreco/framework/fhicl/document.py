@@ -82,15 +82,15 @@ class Document:
         self.protect((name,), protection, node, position)
         existing = table.get(name)
         if existing is not None:
-            self._check_not_stricter(name, node, existing, position)
-            if self._is_locked(name, existing, position):
+            self._check_not_stricter((name,), node, existing, position)
+            if self._is_locked((name,), existing, position):
                 return
         table[name] = node
 
     def erase_in_table(self, table: dict[str, Node], name: str, position: int) -> None:
         """``name: @erase`` inside braces; an unknown name is no error."""
         existing = table.get(name)
-        if existing is not None and not self._is_locked(name, existing, position):
+        if existing is not None and not self._is_locked((name,), existing, position):
             del table[name]
 
     def splice_into_table(self, table: dict[str, Node], path: Path, position: int) -> None:
@@ -98,8 +98,8 @@ class Document:
         for name, node in self._table(path, position).items():
             existing = table.get(name)
             if existing is not None:
-                self._check_not_stricter(name, node, existing, position)
-                if self._is_locked(name, existing, position):
+                self._check_not_stricter((name,), node, existing, position)
+                if self._is_locked((name,), existing, position):
                     continue
             table[name] = node.placed_at(position)
 
@@ -157,7 +157,7 @@ class Document:
             else:
                 if part not in node.value:
                     return
-                if self._is_locked(spell(path[: depth + 1]), node.value[part], position):
+                if self._is_locked(path[: depth + 1], node.value[part], position):
                     return
                 if depth == len(path) - 1:
                     del node.value[part]
@@ -188,13 +188,13 @@ class Document:
                 outer.value.extend([Node(Kind.NIL, None) for _ in range(gap)])
             elif part not in outer.value:
                 outer.value[part] = Node(Kind.NIL, None)
-            locked |= self._is_locked(spell(path[: depth + 1]), outer.value[part], position)
+            locked |= self._is_locked(path[: depth + 1], outer.value[part], position)
             if depth < len(path) - 1:
                 outer = self._descend(outer, part)
         last = path[-1]
         existing = outer.value[last]
         if existing.kind is not Kind.NIL:
-            self._check_not_stricter(spell(path), node, existing, position)
+            self._check_not_stricter(path, node, existing, position)
         if not locked:
             outer.value[last] = node
 
@@ -212,17 +212,17 @@ class Document:
         outer.value[part] = inner
         return inner
 
-    def _is_locked(self, name: str, existing: Node, position: int) -> bool:
+    def _is_locked(self, path: Path, existing: Node, position: int) -> bool:
         """Whether an override is to be ignored. Raises FhiclError where it is forbidden."""
         if existing.protection is Protection.ERROR:
-            self._source.fail(position, f"{name!r} is protected by @protect_error{self._set_at(existing)}")
+            self._source.fail(position, f"{spell(path)!r} is protected by @protect_error{self._set_at(existing)}")
         return existing.protection is Protection.IGNORE
 
-    def _check_not_stricter(self, name: str, node: Node, existing: Node, position: int) -> None:
+    def _check_not_stricter(self, path: Path, node: Node, existing: Node, position: int) -> None:
         if _RANK[node.protection] > _RANK[existing.protection]:
             self._source.fail(
                 position,
-                f"{name!r} cannot be given {_WORD[node.protection]} now: it exists with "
+                f"{spell(path)!r} cannot be given {_WORD[node.protection]} now: it exists with "
                 f"{_WORD[existing.protection]}{self._set_at(existing)}",
             )
 

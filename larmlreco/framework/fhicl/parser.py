@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from larmlreco.framework.fhicl.canonical import canonical_number, unescape
-from larmlreco.framework.fhicl.document import Document, Path
+from larmlreco.framework.fhicl.document import Document, Path, spell
 from larmlreco.framework.fhicl.nodes import Kind, Node, Protection
 from larmlreco.framework.fhicl.source import Source
 
@@ -46,6 +46,7 @@ _ATOM = re.compile(
 _OWN_QUOTED = re.compile(rf'"(?P<quoted>(?:\\.|[^"\\])*)"{_AFTER_WORD}', re.DOTALL)
 _TABLE_ID = re.compile(rf"[0-9a-fA-F]{{40}}{_AFTER_NUMBER}")
 _MODIFIERS = {"@protect_ignore:": Protection.IGNORE, "@protect_error:": Protection.ERROR}
+_UNQUOTED = re.compile(r"[^\s,\]})]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_@]+|\S")
 _BEGIN = "BEGIN_PROLOG"
 _END = "END_PROLOG"
@@ -112,7 +113,7 @@ class _Parser:
         self._document.in_prolog = False
         self._skip()
 
-    def _refuse_statement(self) -> None:
+    def _refuse_statement(self) -> NoReturn:
         """Tell why what stands here is no statement."""
         text, at = self._text, self._at
         if text.startswith(_BEGIN, at):
@@ -122,17 +123,20 @@ class _Parser:
             self._fail(f"{_END} without {_BEGIN}")
         if text[at].isdigit():
             self._fail(f"expected a name, which cannot start with a digit, found {self._found()}")
-        name = _NAME.match(text, at)
-        if name is None:
-            self._fail(f"expected 'name: value', found {self._found()}")
-        after = _SKIP.match(text, name.end())
-        assert after is not None  # it matches nothing, too
-        if text.startswith("@", after.end()):
-            self._fail(
-                f"expected '{name.group()}: value', '{name.group()} @protect_ignore: value' or "
-                f"'{name.group()} @protect_error: value', found {self._found(after.end())} after the name"
-            )
-        self._fail(f"expected ':' after {name.group()!r}, found {self._found(after.end())}")
+        path = self._qualified_name()
+        if path is None:
+            hint = "" if text.startswith("@", at) else "; text that is no word needs quotes"
+            self._fail(f"expected 'name: value', found {self._found()}{hint}")
+        name, binding = spell(path), self._skip()
+        for word in _MODIFIERS:
+            if text.startswith(word, binding):
+                self._fail(f"expected a value after '{name} {word}', found {self._found(binding + len(word))}", at)
+            if text.startswith(word[:-1], binding):
+                self._fail(f"expected ':' directly after '{name} {word[:-1]}'", at)
+        if text.startswith("@", binding):
+            choices = " or ".join(f"'{name} {word} value'" for word in _MODIFIERS)
+            self._fail(f"expected '{name}: value', {choices}, found {self._found(binding)} after the name", at)
+        self._fail(f"expected ':' after {name!r}, found {self._found(binding)}", at)
 
     def _skip(self) -> int:
         match = _SKIP.match(self._text, self._at)
@@ -141,8 +145,10 @@ class _Parser:
         return self._at
 
     def _found(self, at: int | None = None) -> str:
-        match = _TOKEN.match(self._text, self._at if at is None else at)
-        return repr(match.group()) if match else "the end of the job"
+        """What stands there after white space and comments, for messages."""
+        blank = _SKIP.match(self._text, self._at if at is None else at)
+        match = _TOKEN.match(self._text, blank.end() if blank else 0)
+        return repr(match.group()[:40]) if match else "the end of the job"
 
     def _fail(self, cause: str, at: int | None = None) -> NoReturn:
         self._source.fail(self._at if at is None else at, cause)
@@ -224,7 +230,7 @@ class _Parser:
             self._refuse_value()
         self._at += len("@erase")
 
-    def _refuse_value(self) -> None:
+    def _refuse_value(self) -> NoReturn:
         text, at = self._text, self._at
         if at < len(text) and text[at] in "'\"":
             closed = re.compile(text[at] + r'(?:\\"|[^' + text[at] + "])*" + text[at]).match(text, at)
@@ -236,15 +242,15 @@ class _Parser:
         for keyword in ("@protect_ignore", "@protect_error", "@sequence::", "@table::"):
             if text.startswith(keyword, at):
                 self._fail(f"{keyword} cannot stand where a value is expected")
-        line = re.compile(r"[^\s,\]}]*").match(text, at)
-        found = repr(line.group()) if line and line.group() else self._found()
-        self._fail(f"expected a value, found {found}")
+        match = _UNQUOTED.match(text, at)
+        if match is not None:
+            self._fail(f"expected a value, found {match.group()[:40]!r}; text that is no word needs quotes")
+        self._fail(f"expected a value, found {self._found()}")
 
     def _reference(self) -> Path:
         path = self._qualified_name()
         if path is None:
             self._fail(f"expected a name directly after '::', found {self._found()}")
-            raise AssertionError  # pragma: no cover - the line above raises
         return path
 
     def _value(self) -> Node | None:
@@ -279,16 +285,15 @@ class _Parser:
         """Read one element, or the end; the node that is now complete, None if a container was opened."""
         text, at = self._text, self._at
         first = sequence.comma < 0 and not sequence.elements and sequence.complete
-        if sequence.complete and not first:
-            if text.startswith(",", at):
-                self._at += 1
-                sequence.comma = self._at
-                sequence.complete = False
-                self._skip()
-            elif text.startswith("]", at):
+        if sequence.complete and (not first or text.startswith((",", "]"), at)):
+            if text.startswith("]", at):
                 return self._close(stack, Node(Kind.SEQUENCE, sequence.elements, sequence.start))
-            else:
-                self._fail(f"expected ',' or ']' in the sequence that begins {self._since(sequence.start)}")
+            if not text.startswith(",", at):
+                self._refuse_element(sequence, "',' or ']'")
+            self._at += 1
+            sequence.comma = self._at
+            sequence.complete = False
+            self._skip()
         start = self._at
         if text.startswith("@sequence::", start):
             self._at += len("@sequence::")
@@ -299,16 +304,17 @@ class _Parser:
         depth = len(stack)
         node = self._begin_value(stack)
         if node is None and len(stack) == depth:
-            if first and text.startswith("]", self._at):
-                return self._close(stack, Node(Kind.SEQUENCE, sequence.elements, sequence.start))
-            if sequence.comma > 0 and text.startswith("]", self._at):
-                self._fail(
-                    "expected an element after ',' and found ']': a sequence has no comma at its end", sequence.comma
-                )
-            if self._at >= len(text):
-                self._fail(f"expected ']': nothing closes the sequence that begins {self._since(sequence.start)}")
+            if self._at >= len(text) or text[self._at] in "]}":
+                self._refuse_element(sequence, "an element" if sequence.comma > 0 else "an element or ']'")
+            if sequence.comma > 0 and self._source.where(self._at) != self._source.where(sequence.comma):
+                self._fail(f"expected an element after this ',', found {self._found()} below it", sequence.comma)
             self._refuse_value()
         return node
+
+    def _refuse_element(self, sequence: _Sequence, expected: str) -> NoReturn:
+        found = "no ',' may stand before ']'" if self._text.startswith("]", self._at) else f"found {self._found()}"
+        at = self._at if sequence.complete or sequence.comma < 0 else sequence.comma
+        self._fail(f"expected {expected} in the sequence that begins {self._since(sequence.start)}; {found}", at)
 
     def _continue_table(self, table: _Table, stack: list[_Sequence | _Table]) -> Node | None:
         """Read one member, or the end; the node that is now complete, None if a container was opened."""
@@ -320,25 +326,24 @@ class _Parser:
             self._document.splice_into_table(table.members, self._reference(), start)
             return None
         match = _NAME.match(text, start)
-        if match is not None:
-            self._at = match.end()
-            protection = self._binding()
-            if protection is not None:
-                table.name, table.protection, table.assignment = match.group(), protection, start
-                place = self._skip()
-                depth = len(stack)
-                node = self._begin_value(stack)
-                if node is not None or len(stack) > depth:
-                    return node
-                if protection is Protection.NONE:
-                    self._expect_erase(place)
-                    self._document.erase_in_table(table.members, table.name, start)
-                    return None
-        self._at = start
-        self._refuse_member(table)
-        return None
+        self._at = match.end() if match else start
+        protection = self._binding() if match else None
+        if match is None or protection is None:
+            self._at = start
+            self._refuse_member(table)
+        table.name, table.protection, table.assignment = match.group(), protection, start
+        place = self._skip()
+        depth = len(stack)
+        node = self._begin_value(stack)
+        if node is None and len(stack) == depth:
+            if protection is not Protection.NONE:
+                self._at = start
+                self._refuse_member(table)
+            self._expect_erase(place)
+            self._document.erase_in_table(table.members, table.name, start)
+        return node
 
-    def _refuse_member(self, table: _Table) -> None:
+    def _refuse_member(self, table: _Table) -> NoReturn:
         text, at = self._text, self._at
         if at >= len(text):
             self._fail(f"expected '}}': nothing closes the table that begins {self._since(table.start)}")
@@ -401,7 +406,6 @@ class _Parser:
             value = unescape(body) if kind == "quoted" else body
         except ValueError as error:
             self._fail(f"unknown escape {error} in the string; valid: \\\", \\', \\\\, \\n, \\t", at)
-            raise
         for character in value:
             if not character.isprintable() and character not in "\n\t":
                 self._fail(f"the string holds the unprintable character {character!r}", at)
