@@ -117,7 +117,7 @@ class ProductCheck:
         if tags:
             short = {str(InputTag(t.label, t.instance)) for t in map(InputTag.parse, tags)}
             given = str(asked.tag)
-            return text + f"{asked.type} there: " + valid_choices(given, tags if asked.tag.process else short)
+            return text + valid_choices(given, tags if asked.tag.process else short)
         others = sorted({_described(key) for key in everything})
         more = f", ... ({len(others)} in all)" if len(others) > _SHOWN else ""
         return text + f"no {asked.type} there, but " + (", ".join(others[:_SHOWN]) or "no product at all") + more

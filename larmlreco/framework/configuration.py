@@ -42,7 +42,10 @@ class Step:
 
 @dataclass(frozen=True)
 class JobConfiguration:
-    """The parts of a job; ``paths`` are the trigger paths, ``end`` the modules of the end paths in order."""
+    """The parts of a job; ``paths`` are the trigger paths, ``end`` the modules of the end paths in order.
+
+    ``modules`` are those on paths, in the order in which they run first.
+    """
 
     process: str
     source: Entry
@@ -94,12 +97,12 @@ def parse_job(values: Mapping[str, Any], origin: Origin = lambda key: None) -> J
         if name not in ("trigger_paths", "end_paths"):
             sequences[name] = value
     paths, end, ignored = _paths(physics, sequences, modules, origin)
-    used = {step.label for steps in paths.values() for step in steps} | set(end)
+    used = dict.fromkeys([*(step.label for steps in paths.values() for step in steps), *end])
     return JobConfiguration(
         process=process,
         source=_source(values, origin),
         services={name: _table(values, f"services.{name}", origin) for name in _table(values, "services", origin)},
-        modules={label: entry for label, entry in modules.items() if label in used},
+        modules={label: modules[label] for label in used},
         paths=paths,
         end=end,
         unused=[label for label in modules if label not in used],
@@ -174,7 +177,7 @@ def _paths(
                     )
     trigger, end = named["trigger_paths"], named["end_paths"]
     paths: dict[str, list[Step]] = {}
-    end_labels: list[str] = []
+    end_paths: dict[str, list[Step]] = {}
     ignored = []
     for name, items in sequences.items():
         key = f"physics.{name}"
@@ -197,12 +200,15 @@ def _paths(
         if listed is not None and name not in listed:
             ignored.append(name)
         elif is_end:
-            end_labels += [step.label for step in steps if step.label not in end_labels]
+            end_paths[name] = steps
         else:
             paths[name] = steps
     if trigger is not None:
         paths = {name: paths[name] for name in dict.fromkeys(trigger)}
-    return paths, end_labels, ignored
+    if end is not None:
+        end_paths = {name: end_paths[name] for name in dict.fromkeys(end)}
+    end_labels = dict.fromkeys(step.label for steps in end_paths.values() for step in steps)
+    return paths, list(end_labels), ignored
 
 
 def _of(steps: Sequence[Step], modules: Mapping[str, Entry], put: bool) -> str:

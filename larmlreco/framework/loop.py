@@ -278,6 +278,8 @@ class EventLoop:
         decided = dict.fromkeys(self._config.paths, -1)
         where = f"at event {id}"
         principal = self._principal(opened, "event", entry)
+        reading = self.meter.usage[_SOURCE]
+        before = reading.total_s
         try:
             with self.meter.measure(_SOURCE):
                 info = guarded(self._assembly.source, where, opened.file.event_info, entry)
@@ -304,6 +306,8 @@ class EventLoop:
             self._report.passed += not states or PathState.PASS in states.values()
         for summary in self._report.paths:
             summary.count(states[summary.name])
+        # products are read inside the calls of modules, so a call of the source is all that was read in an event
+        reading.max_s = max(reading.max_s, reading.total_s - before)
         self._current.id = None
         if self._progress is not None:
             self._progress.update(self._report.read)

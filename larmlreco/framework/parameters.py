@@ -52,6 +52,11 @@ class Parameter:
         return isinstance(self.default, _Required)
 
     @property
+    def default_text(self) -> str:
+        """The default as it is written in FHiCL."""
+        return _shown(self.default)
+
+    @property
     def type_name(self) -> str:
         """The type as a user reads it."""
         return _type_name(self.annotation)

@@ -104,7 +104,7 @@ class Registry:
         """What was found, by class name; more than one where a name is taken twice."""
         return dict(sorted(self._found.items()))
 
-    def load(self, name: str, asked_by: str, kind: str) -> type[Module]:
+    def load(self, name: str, asked_by: str = "", kind: str = "") -> type[Module]:
         """The class of a name.
 
         Raises ``ConfigurationError`` that begins with ``asked_by`` if the name is unknown, found in two places or
@@ -112,17 +112,18 @@ class Registry:
         """
         found = self._found.get(name, [])
         what = f"{kind} class" if kind in ("source", "service") else "module type"
+        asked_by = f"{asked_by}: " if asked_by else ""
         if not found:
-            raise ConfigurationError(f"{asked_by}: no {what} {name!r}; {valid_choices(name, self._offered(kind))}")
+            raise ConfigurationError(f"{asked_by}no {what} {name!r}; {valid_choices(name, self._offered(kind))}")
         if len(found) > 1:
             places = " and ".join(plugin.where for plugin in found)
-            raise ConfigurationError(f"{asked_by}: {what} {name!r} is found twice: {places}; rename or remove one")
+            raise ConfigurationError(f"{asked_by}{what} {name!r} is found twice: {places}; rename or remove one")
         return found[0].load()
 
     def _offered(self, kind: str) -> list[str]:
-        suffix = kind if kind in ("source", "service") else "module"
+        suffix = kind if kind in ("source", "service") else "module" if kind else ""
         return [
             name
             for name, found in self._found.items()
-            if found[0].file is None or found[0].file.stem.endswith(f"_{suffix}")
+            if found[0].file is None or found[0].file.stem.endswith(f"_{suffix}" if suffix else "")
         ]
