@@ -42,11 +42,11 @@ def check_input(coords: Tensor, features: Tensor, dimension: int, channels: int)
             f"coordinates must have the shape (rows, {dimension + 1}), the batch item first; got {coords.size()}"
         )
     if coords.dtype != torch.int64:
-        raise ValueError(f"coordinates must be int64; got {coords.dtype}")
+        raise ValueError("coordinates must be integers of 64 bits (int64)")
     if features.dim() != 2 or features.size(0) != coords.size(0) or features.size(1) != channels:
         raise ValueError(f"features must have the shape ({coords.size(0)}, {channels}); got {features.size()}")
     if not features.is_floating_point():
-        raise ValueError(f"features must be floating point; got {features.dtype}")
+        raise ValueError("features must be floating-point numbers")
     finite = torch.isfinite(features)
     if not bool(finite.all()):
         where: list[int] = torch.nonzero(torch.logical_not(finite))[0].tolist()

@@ -83,8 +83,8 @@ def submanifold_map(sites: Tensor, kernel_size: list[int], dilation: list[int]) 
 
 def strided(sites: Tensor, kernel_size: list[int], stride: list[int]) -> tuple[Tensor, list[Tensor]]:
     """See :func:`larmlreco.sparse.portable.strided`; the coarse sites come in a space-filling order."""
-    coarse: Tensor = torch.ops.larmlreco.strided_sites(sites, stride)
-    return coarse, joining_map(sites, coarse, kernel_size, stride)
+    coarse, joined = torch.ops.larmlreco.strided_sites(sites, kernel_size, stride)
+    return coarse, joined
 
 
 def children(sites: Tensor, kernel_size: list[int], stride: list[int]) -> tuple[Tensor, list[Tensor]]:
@@ -153,8 +153,10 @@ def _register_fakes() -> None:
         n, sites = some_sites(coords)
         return sites, coords.new_empty(n), coords.new_empty(coords.shape[0])
 
-    def fake_strided_sites(sites: Tensor, stride: list[int]) -> Tensor:
-        return some_sites(sites)[1]
+    def fake_strided_sites(sites: Tensor, kernel_size: list[int], stride: list[int]) -> tuple[Tensor, list[Tensor]]:
+        n, coarse = some_sites(sites)
+        taps = volume(kernel_size)
+        return coarse, direction(sites, n, taps) + direction(sites, sites.shape[0], taps)
 
     def fake_submanifold_map(sites: Tensor, kernel_size: list[int], dilation: list[int]) -> list[Tensor]:
         there = direction(sites, sites.shape[0], volume(kernel_size))

@@ -1,0 +1,71 @@
+"""The container of an archive: the zip file of ``torch.jit`` with a model card in it. Importing this needs no torch.
+
+The card's SHA-256 covers the weights, the code and the card itself, so that an archive that was cut short or altered is
+refused.
+"""
+
+import hashlib
+import io
+import json
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from larmlreco.card import ModelCard
+from larmlreco.errors import InputError
+
+CARD_RECORD = "extra/card.json"
+"""Record that holds the model card; for libtorch it is the extra file ``card.json``."""
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
+"""What ``zipfile`` raises on bytes that are no zip file, or no longer one."""
+
+
+def read_archive(path: Path | str) -> tuple[ModelCard, dict[str, bytes]]:
+    """Model card and other records of an archive, its hash checked.
+
+    Raises ``InputError`` for a file that is missing, cut short, altered, no archive, or of another format version.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"archive {path} cannot be read: {error.strerror}") from error
+    try:
+        records = unpack(content)
+    except _BROKEN as error:
+        raise InputError(f"archive {path} is no TorchScript archive, or it was cut short or altered") from error
+    text = records.pop(CARD_RECORD, None)
+    if text is None:
+        raise InputError(f"archive {path} holds no model card ({CARD_RECORD}); larmlreco export writes one")
+    card = ModelCard.from_json(text.decode(errors="replace"), f"archive {path}")
+    if digest(records, card) != card.sha256:
+        raise InputError(f"archive {path} was altered: its content does not have the SHA-256 that its card names")
+    return card, records
+
+
+def digest(records: Mapping[str, bytes], card: ModelCard) -> str:
+    """SHA-256 (hexadecimal) of the records of an archive without the card's, and of the card without its hash."""
+    total = hashlib.sha256()
+    facts = {key: value for key, value in card.to_dict().items() if key != "sha256"}
+    parts = {**records, CARD_RECORD: json.dumps(facts, sort_keys=True).encode()}
+    for name in sorted(parts):
+        total.update(f"{name}\0{len(parts[name])}\0".encode())
+        total.update(parts[name])
+    return total.hexdigest()
+
+
+def unpack(content: bytes) -> dict[str, bytes]:
+    """The records of a zip container by name, without the folder that holds them all; raises what ``zipfile`` does."""
+    with zipfile.ZipFile(io.BytesIO(content)) as container:
+        return {info.filename.partition("/")[2]: container.read(info) for info in container.infolist()}
+
+
+def pack(records: Mapping[str, bytes]) -> bytes:
+    """Records as the zip container that libtorch reads: stored, in one folder, the same bytes every time."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as container:
+        for name, record in records.items():
+            container.writestr(zipfile.ZipInfo(f"archive/{name}"), record)
+    return content.getvalue()

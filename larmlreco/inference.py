@@ -1,0 +1,125 @@
+"""Loads TorchScript archives, checks them against the job and runs them on arrays."""
+
+import io
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from larmlreco.archive import pack, read_archive
+from larmlreco.card import ModelCard
+from larmlreco.errors import ConfigurationError, InputError
+from larmlreco.sparse import native
+
+
+@contextmanager
+def quiet_torchscript() -> Iterator[None]:
+    """Silence torch's notices that TorchScript is no longer developed: it is the format that plain libtorch loads."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.", category=DeprecationWarning)
+        yield
+
+
+class Archive:
+    """A loaded network with its model card; made by :func:`load_archive`."""
+
+    def __init__(self, path: Path, card: ModelCard, module: Any, device: torch.device) -> None:
+        self.path = path
+        self.card = card
+        self.device = device
+        self._module = module
+
+    def check(
+        self,
+        *,
+        detector: str,
+        planes: Collection[str] = (),
+        class_names: Collection[str] | None = None,
+        task: str | None = None,
+        outputs: Collection[str] = (),
+        allow_other_detector: bool = False,
+    ) -> None:
+        """Raise ``ConfigurationError`` unless the card fits the job; meant for the time before the first event.
+
+        ``planes`` are the views that the job will ask for, ``class_names`` the classes that it expects, in order, and
+        ``outputs`` the keys that it needs. With ``allow_other_detector`` neither the detector nor its planes need be
+        those of the card.
+        """
+        card = self.card
+
+        def demand(good: bool, what: str, wanted: Any, found: Any, mend: str = "") -> None:
+            if not good:
+                raise ConfigurationError(
+                    f"archive {self.path}: the job needs {what} {wanted}; the card has {found}{mend}"
+                )
+
+        demand(task in (None, card.task), "the task", task, card.task)
+        if not allow_other_detector:
+            mend = "\nanother archive, or the parameter that allows another detector, would do"
+            demand(detector == card.detector, "the detector", detector, card.detector, mend)
+            missing = sorted(set(planes) - set(card.planes))
+            demand(not missing, "the planes", ", ".join(missing), ", ".join(card.planes) or "none")
+        if class_names is not None:
+            wanted = tuple(class_names)
+            demand(wanted == card.class_names, "the classes", ", ".join(wanted), ", ".join(card.class_names))
+        missing = sorted(set(outputs) - set(card.outputs))
+        demand(not missing, "the outputs", ", ".join(missing), ", ".join(card.outputs))
+
+    def __call__(self, coords: npt.ArrayLike, features: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
+        """Outputs by key for coordinates (N, 1+D), integers, the batch item first, and features (N, C).
+
+        Row ``i`` of every output belongs to row ``i`` of the input; no row is an input like any other. Raises
+        ``InputError`` for coordinates that are not integers, for arrays whose shapes do not fit the card or one
+        another, for features that are not finite, and where memory does not suffice.
+        """
+        rows = np.asarray(coords)
+        if rows.dtype.kind not in "iu":
+            raise InputError(f"archive {self.path}: coordinates must be integers; got {rows.dtype}")
+        # Copies: arrays of products are read-only, and torch has no tensors that are.
+        sites = torch.tensor(rows.astype(np.int64), device=self.device)
+        values = torch.tensor(np.asarray(features, dtype=np.float32), device=self.device)
+        try:
+            # Profiling and fusion help loops of one shape; every event has another and would pay for them again.
+            with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+                outputs: Mapping[str, Tensor] = self._module(sites, values)
+        except (torch.jit.Error, RuntimeError) as error:
+            raise InputError(f"archive {self.path}: {_reason(error, len(sites))}") from error
+        return {key: value.cpu().numpy() for key, value in outputs.items()}
+
+
+def load_archive(path: Path | str, device: str | torch.device = "cpu", threads: int | None = None) -> Archive:
+    """Load an archive onto a device; ``threads`` sets torch's number of threads for the whole process.
+
+    Raises ``InputError`` for a file that is missing, cut short, altered, no archive, or of a newer format, and
+    ``ConfigurationError`` where its engine or the device is absent.
+    """
+    path = Path(path)
+    card, records = read_archive(path)
+    if card.engine == "native":
+        try:
+            native.require()
+        except ConfigurationError as error:
+            raise ConfigurationError(f"archive {path}: {error}") from error
+    where = torch.device(device)
+    if where.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError(f"archive {path}: no CUDA device is available for device {device}; valid here: cpu")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with quiet_torchscript():
+        module = torch.jit.load(io.BytesIO(pack(records)), map_location=where)  # type: ignore[no-untyped-call]
+    return Archive(path, card, module, where)
+
+
+def _reason(error: Exception, rows: int) -> str:
+    """The message that an archive raised, without the interpreter's traceback."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if any("allocate memory" in line or "out of memory" in line for line in lines):
+        return f"the memory does not suffice for {rows} rows"
+    last = lines[-1] if lines else type(error).__name__
+    return last.partition("Error: ")[2] or last
