@@ -7,6 +7,7 @@ from larmlreco.products.images import Pixels, Voxels
 from larmlreco.products.labels import SemanticScores
 from larmlreco.products.reco import FeatureVectors, PlaneClusters, SpacePoints
 from larmlreco.products.tags import InputTag, ProductKey
+from larmlreco.products.trigger import PathState, TriggerResults
 from larmlreco.products.truth import TrueParticles, TrueSteps
 
 __all__ = [
@@ -17,12 +18,14 @@ __all__ = [
     "Hits",
     "InputTag",
     "POTSummary",
+    "PathState",
     "Pixels",
     "PlaneClusters",
     "Product",
     "ProductKey",
     "SemanticScores",
     "SpacePoints",
+    "TriggerResults",
     "TrueParticles",
     "TrueSteps",
     "Voxels",
