@@ -220,66 +220,42 @@ std::vector<std::array<int64_t, kMaxDims>> tap_offsets(const Kernel& kernel) {
 }
 
 // ------------------------------------------------------------------------- pairs in any order into blocks
-struct Pair {
-  int32_t place;  // of the output site in its order
-  int32_t row;    // of the input site
-  int32_t tap;
-};
-
-BlockMap block_pairs(const std::vector<Pair>& pairs, const SortedSites& output, int64_t taps) {
+// `each(visit)` calls visit(place of the output site, row of the input site, tap) for every pair, the same each time.
+template <class Each>
+BlockMap block_pairs(const Each& each, int64_t pairs, const SortedSites& output, int64_t taps) {
   BlockMap map;
   map.taps = taps;
-  const int64_t n = output.key.size, lists = blocks_of(n) * taps, count = static_cast<int64_t>(pairs.size());
+  const int64_t n = output.key.size, lists = blocks_of(n) * taps;
   map.begin = Buffer<int64_t>(lists + 1);
   std::fill(map.begin.begin(), map.begin.begin() + lists + 1, 0);
-  for (const Pair& pair : pairs) ++map.begin[pair.place / kBlockRows * taps + pair.tap + 1];
+  each([&](int64_t place, int32_t, int64_t tap) { ++map.begin[place / kBlockRows * taps + tap + 1]; });
   std::partial_sum(map.begin.begin(), map.begin.begin() + lists + 1, map.begin.begin());
   Buffer<int64_t> next(lists);
   std::copy(map.begin.begin(), map.begin.begin() + lists, next.begin());
-  map.input = Buffer<int32_t>(count);
-  map.output = Buffer<uint8_t>(count);
-  for (const Pair& pair : pairs) {
-    const int64_t to = next[pair.place / kBlockRows * taps + pair.tap]++;
-    map.input[to] = pair.row;
-    map.output[to] = static_cast<uint8_t>(pair.place % kBlockRows);
-  }
+  map.input = Buffer<int32_t>(pairs);
+  map.output = Buffer<uint8_t>(pairs);
+  each([&](int64_t place, int32_t row, int64_t tap) {
+    const int64_t to = next[place / kBlockRows * taps + tap]++;
+    map.input[to] = row;
+    map.output[to] = static_cast<uint8_t>(place % kBlockRows);
+  });
   map.output_rows = Buffer<int32_t>(n);
   std::copy(output.row.begin(), output.row.begin() + n, map.output_rows.begin());
   return map;
 }
 
+struct Pair {
+  int32_t output;  // place of the output site in its order
+  int32_t input;   // place of the input site in its order
+  int32_t tap;
+};
+
 // Every pair of the relation, by a lookup for each output site and tap: any kernel, stride and dilation.
-template <class Emit>
-void for_each_pair(const Coordinates& input, const SortedSites& sorted_input, const Coordinates& output,
-                   const SortedSites& sorted_output, const Kernel& kernel, const Emit& emit) {
+std::vector<Pair> find_pairs(const Coordinates& input, const SortedSites& sorted_input, const Coordinates& output,
+                             const SortedSites& sorted_output, const Kernel& kernel) {
+  std::vector<Pair> pairs;
   Table table(input.n);
   for (int64_t p = 0; p < input.n; ++p) table.insert(sorted_input.key[p], static_cast<int32_t>(p));
-  bool tiles = true;  // windows that neither overlap nor leave gaps: every input site has exactly one pair
-  for (int a = 0; a < kernel.dims; ++a)
-    tiles = tiles && kernel.size[a] == kernel.stride[a] && kernel.dilation[a] == 1 && kernel.size[a] % 2 == 0;
-  if (tiles) {
-    Table outputs(output.n);
-    for (int64_t p = 0; p < output.n; ++p) outputs.insert(sorted_output.key[p], static_cast<int32_t>(p));
-    uint64_t last_key = 0;
-    int32_t last = -1;
-    for (int64_t p = 0; p < input.n; ++p) {
-      const int64_t* site = input.row(sorted_input.row[p]);
-      std::array<int64_t, kMaxDims + 1> parent{site[0], 0, 0, 0};
-      int64_t tap = 0;
-      for (int a = 0; a < kernel.dims; ++a) {
-        const int64_t s = kernel.stride[a], c = site[1 + a];
-        const int64_t q = c / s - (c % s < 0 ? 1 : 0);
-        parent[1 + a] = q;
-        tap = tap * kernel.size[a] + (c - q * s);
-      }
-      if (!sorted_output.packing.holds(parent.data())) continue;
-      const uint64_t key = sorted_output.packing.key(parent.data());
-      if (last < 0 || key != last_key) last = outputs.find(key);
-      last_key = key;
-      if (last >= 0) emit(last, static_cast<int32_t>(p), static_cast<int32_t>(tap));
-    }
-    return;
-  }
   const auto offsets = tap_offsets(kernel);
   for (int64_t p = 0; p < output.n; ++p) {
     const int64_t* site = output.row(sorted_output.row[p]);
@@ -293,9 +269,28 @@ void for_each_pair(const Coordinates& input, const SortedSites& sorted_input, co
       }
       if (!in_range || !sorted_input.packing.holds(at.data())) continue;
       const int32_t found = table.find(sorted_input.packing.key(at.data()));
-      if (found >= 0) emit(static_cast<int32_t>(p), found, static_cast<int32_t>(k));
+      if (found >= 0) pairs.push_back({static_cast<int32_t>(p), found, static_cast<int32_t>(k)});
     }
   }
+  return pairs;
+}
+
+BlockMap block_forward(const std::vector<Pair>& pairs, const SortedSites& input, const SortedSites& output,
+                       int64_t taps) {
+  return block_pairs(
+      [&](const auto& visit) {
+        for (const Pair& pair : pairs) visit(pair.output, input.row[pair.input], pair.tap);
+      },
+      static_cast<int64_t>(pairs.size()), output, taps);
+}
+
+BlockMap block_transposed(const std::vector<Pair>& pairs, const SortedSites& input, const SortedSites& output,
+                          int64_t taps) {
+  return block_pairs(
+      [&](const auto& visit) {
+        for (const Pair& pair : pairs) visit(pair.input, output.row[pair.output], pair.tap);
+      },
+      static_cast<int64_t>(pairs.size()), input, taps);
 }
 
 // ------------------------------------------------------------------ submanifold kernels of short reach
@@ -310,7 +305,9 @@ class Bricks {
       if (p == 0 || key != key_.back()) {
         key_.push_back(key);
         start_.push_back(static_cast<int32_t>(p));
+        mask_.push_back(0);
       }
+      mask_.back() |= uint64_t{1} << (sites.key[p] & 63);
     }
     start_.push_back(static_cast<int32_t>(n));
     table_.reset(new Table(size()));
@@ -324,24 +321,27 @@ class Bricks {
   }
   int64_t size() const { return static_cast<int64_t>(key_.size()); }
   int64_t start(int64_t brick) const { return start_[brick]; }
+  uint64_t mask(int64_t brick) const { return mask_[brick]; }  // bit c: cell c holds a site
   int64_t brick_at(int64_t place) const {
     return std::upper_bound(start_.begin(), start_.end(), static_cast<int32_t>(place)) - start_.begin() - 1;
   }
   int side() const { return side_; }
   int64_t cell(int index, int axis) const { return cell_[index][axis]; }
+  int32_t find(uint64_t key) const { return table_->find(key); }
 
-  // The brick one step away along each axis (step -1, 0 or 1), or -1.
-  int32_t neighbour(int64_t brick, const std::array<int, kMaxDims>& step) const {
-    uint64_t key = key_[brick];
+  // The bits of a brick's key along each axis one step back, in place, and one step on.
+  std::array<std::array<uint64_t, 3>, kMaxDims> steps(int64_t brick) const {
+    const uint64_t key = key_[brick];
     const int bits = dims_ * axis_bits_ - kBrickBits;
+    const uint64_t used = (uint64_t{1} << bits) - 1;
+    std::array<std::array<uint64_t, 3>, kMaxDims> parts{};
     for (int a = 0; a < dims_; ++a) {
-      const uint64_t used = bits >= 64 ? ~0ull : (1ull << bits) - 1;
-      const uint64_t mask = ((dims_ == 2 ? 0x5555555555555555ull : 0x9249249249249249ull & 0x1249249249249249ull)
-                             << (dims_ - 1 - a)) & used;
-      const uint64_t part = step[a] == 0 ? key & mask : step[a] > 0 ? ((key | ~mask) + 1) & mask : ((key & mask) - 1) & mask;
-      key = (key & ~mask) | part;
+      const uint64_t axis = dims_ == 2 ? 0x5555555555555555ull : 0x1249249249249249ull;
+      const uint64_t mask = (axis << (dims_ - 1 - a)) & used;
+      parts[a] = {((key & mask) - 1) & mask, key & mask, ((key | ~mask) + 1) & mask};
     }
-    return table_->find(key);
+    for (uint64_t& part : parts[0]) part |= key & ~used;  // the batch item
+    return parts;
   }
 
  private:
@@ -349,6 +349,7 @@ class Bricks {
   int side_;
   int axis_bits_;
   std::vector<uint64_t> key_;
+  std::vector<uint64_t> mask_;
   std::vector<int32_t> start_;
   std::unique_ptr<Table> table_;
   std::array<std::array<int64_t, kMaxDims>, 64> cell_{};
@@ -382,6 +383,8 @@ BlockMap brick_map(const SortedSites& sites, const Kernel& kernel, int64_t reach
   for (int a = 0; a < dims; ++a) directions *= 3;
   std::vector<std::array<int, kMaxDims>> towards(directions);
   std::vector<std::array<int32_t, 64>> window_place(directions);
+  std::vector<uint64_t> reached(directions, 0);   // cells of the neighbour that lie in the window
+  std::vector<uint64_t> reaching(directions, 0);  // cells of the brick itself within reach of that neighbour
   for (int d = 0; d < directions; ++d) {
     int rest = d;
     for (int a = dims - 1; a >= 0; --a) {
@@ -390,13 +393,16 @@ BlockMap brick_map(const SortedSites& sites, const Kernel& kernel, int64_t reach
     }
     for (int cell = 0; cell < 64; ++cell) {
       int64_t place = 0;
-      bool inside = true;
+      bool inside = true, near = true;
       for (int a = 0; a < dims; ++a) {
-        const int64_t c = bricks.cell(cell, a) + towards[d][a] * side + reach;
+        const int64_t own_cell = bricks.cell(cell, a), c = own_cell + towards[d][a] * side + reach;
         inside = inside && c >= 0 && c < width;
+        near = near && (towards[d][a] == 0 || (towards[d][a] < 0 ? own_cell < reach : own_cell >= side - reach));
         place += c * step[a];
       }
-      window_place[d][cell] = inside ? static_cast<int32_t>(place) : -1;
+      window_place[d][cell] = static_cast<int32_t>(place);
+      if (inside) reached[d] |= uint64_t{1} << cell;
+      if (near) reaching[d] |= uint64_t{1} << cell;
     }
   }
   const int own = directions / 2;
@@ -411,6 +417,9 @@ BlockMap brick_map(const SortedSites& sites, const Kernel& kernel, int64_t reach
     Buffer<int32_t> list_input(taps * (kBlockRows + 1));
     Buffer<uint8_t> list_output(taps * (kBlockRows + 1));
     std::vector<int64_t> list_size(taps, 0);
+    const int64_t expected = (last - first) * std::min<int64_t>(taps, 12);  // tracks fill about a third of a 3^3 kernel
+    chunk.input.reserve(expected);
+    chunk.output.reserve(expected);
     const auto flush = [&] {
       for (int64_t k = 0; k < taps; ++k) {
         const int64_t at = k * (kBlockRows + 1);
@@ -422,12 +431,18 @@ BlockMap brick_map(const SortedSites& sites, const Kernel& kernel, int64_t reach
     };
     int64_t place = first;
     for (int64_t brick = bricks.brick_at(first); place < last; ++brick) {
+      const auto parts = bricks.steps(brick);
       for (int d = 0; d < directions; ++d) {
-        const int64_t other = d == own ? brick : bricks.neighbour(brick, towards[d]);
+        if ((bricks.mask(brick) & reaching[d]) == 0) continue;
+        const auto& t = towards[d];
+        const int64_t other =
+            d == own ? brick : bricks.find(parts[0][t[0] + 1] | parts[1][t[1] + 1] | parts[2][t[2] + 1]);
         if (other < 0) continue;
-        for (int64_t p = bricks.start(other); p < bricks.start(other + 1); ++p) {
-          const int32_t at = window_place[d][sites.key[p] & 63];
-          if (at < 0) continue;
+        const uint64_t mask = bricks.mask(other);
+        for (uint64_t rest = mask & reached[d]; rest != 0; rest &= rest - 1) {
+          const int cell = __builtin_ctzll(rest);
+          const int64_t p = bricks.start(other) + __builtin_popcountll(mask & ((uint64_t{1} << cell) - 1));
+          const int32_t at = window_place[d][cell];
           window[at] = sites.row[p];
           filled.push_back(at);
         }
@@ -471,18 +486,19 @@ BlockMap brick_map(const SortedSites& sites, const Kernel& kernel, int64_t reach
   return map;
 }
 
-UniqueSites distinct(const Coordinates& coordinates) {
-  const SortedSites sorted = sort_sites(coordinates);
+int64_t floor_divide(int64_t value, int64_t by) { return value / by - (value % by < 0 ? 1 : 0); }
+
+UniqueSites distinct(const Coordinates& coordinates, const SortedSites& sorted) {
   const int64_t rows = coordinates.n;
   UniqueSites unique;
-  unique.inverse = Buffer<int64_t>(rows);
+  unique.inverse = Buffer<int32_t>(rows);
   for (int64_t p = 0; p < rows; ++p) {
     if (p == 0 || sorted.key[p] != sorted.key[p - 1]) ++unique.n;
-    unique.inverse[sorted.row[p]] = unique.n - 1;
+    unique.inverse[sorted.row[p]] = static_cast<int32_t>(unique.n - 1);
   }
   const int width = 1 + coordinates.dims;
   unique.coordinates = Buffer<int64_t>(unique.n * width);
-  unique.first = Buffer<int64_t>(unique.n);
+  unique.first = Buffer<int32_t>(unique.n);
   int64_t site = -1;
   for (int64_t p = 0; p < rows; ++p) {
     if (p > 0 && sorted.key[p] == sorted.key[p - 1]) continue;
@@ -494,22 +510,59 @@ UniqueSites distinct(const Coordinates& coordinates) {
   return unique;
 }
 
+// Places of n sites that are in order already.
+SortedSites in_order(int64_t n) {
+  SortedSites sorted;
+  sorted.key = Buffer<uint64_t>(n);
+  sorted.row = Buffer<int32_t>(n);
+  std::iota(sorted.row.begin(), sorted.row.begin() + n, 0);
+  return sorted;
+}
+
 }  // namespace
 
-UniqueSites unique_sites(const Coordinates& coordinates) { return distinct(coordinates); }
+UniqueSites unique_sites(const Coordinates& coordinates) { return distinct(coordinates, sort_sites(coordinates)); }
 
-UniqueSites strided_sites(const Coordinates& coordinates, const std::array<int64_t, kMaxDims>& stride) {
-  const int width = 1 + coordinates.dims;
-  Buffer<int64_t> coarse(coordinates.n * width);
-  for (int64_t i = 0; i < coordinates.n; ++i) {
-    const int64_t* site = coordinates.row(i);
-    coarse[i * width] = site[0];
-    for (int a = 0; a < coordinates.dims; ++a) {
-      const int64_t s = stride[a], c = site[1 + a];
-      coarse[i * width + 1 + a] = c / s - (c % s < 0 ? 1 : 0);
+StridedSites strided_sites(const Coordinates& sites, const Kernel& kernel) {
+  const int width = 1 + sites.dims;
+  Buffer<int64_t> parents(sites.n * width);
+  Buffer<int32_t> tap(sites.n);
+  bool tiles = true;  // windows that neither overlap nor leave gaps: every input site has exactly one pair
+  for (int a = 0; a < sites.dims; ++a)
+    tiles = tiles && kernel.size[a] == kernel.stride[a] && kernel.dilation[a] == 1 && kernel.centre(a) == 0;
+  for (int64_t i = 0; i < sites.n; ++i) {
+    const int64_t* site = sites.row(i);
+    parents[i * width] = site[0];
+    int64_t offset = 0;
+    for (int a = 0; a < sites.dims; ++a) {
+      const int64_t parent = floor_divide(site[1 + a], kernel.stride[a]);
+      parents[i * width + 1 + a] = parent;
+      offset = offset * kernel.size[a] + site[1 + a] - parent * kernel.stride[a];
     }
+    tap[i] = static_cast<int32_t>(offset);
   }
-  return distinct({coarse.begin(), coordinates.n, coordinates.dims});
+  const Coordinates all{parents.begin(), sites.n, sites.dims};
+  StridedSites result;
+  result.coarse = distinct(all, sort_sites(all));
+  const Coordinates coarse{result.coarse.coordinates.begin(), result.coarse.n, sites.dims};
+  if (!tiles) {
+    result.map = relation_map(sites, coarse, kernel);
+    return result;
+  }
+  const SortedSites sorted = sort_sites(sites);
+  require_distinct(sorted, "input");
+  const auto& parent = result.coarse.inverse;
+  result.map.forward = block_pairs(
+      [&](const auto& visit) {
+        for (int64_t i = 0; i < sites.n; ++i) visit(parent[i], static_cast<int32_t>(i), tap[i]);
+      },
+      sites.n, in_order(coarse.n), kernel.taps());
+  result.map.transposed = block_pairs(
+      [&](const auto& visit) {
+        for (int64_t p = 0; p < sites.n; ++p) visit(p, parent[sorted.row[p]], tap[sorted.row[p]]);
+      },
+      sites.n, sorted, kernel.taps());
+  return result;
 }
 
 BlockMap submanifold_map(const Coordinates& sites, const Kernel& kernel, const Parallel& parallel) {
@@ -521,25 +574,16 @@ BlockMap submanifold_map(const Coordinates& sites, const Kernel& kernel, const P
     reach = std::max(reach, kernel.dilation[a] * std::max(centre, kernel.size[a] - 1 - centre));
   }
   if (reach <= (kernel.dims == 2 ? 8 : 4)) return brick_map(sorted, kernel, reach, parallel);
-  std::vector<Pair> pairs;
-  for_each_pair(sites, sorted, sites, sorted, kernel, [&](int32_t out, int32_t in, int32_t tap) {
-    pairs.push_back({out, sorted.row[in], tap});
-  });
-  return block_pairs(pairs, sorted, kernel.taps());
+  return block_forward(find_pairs(sites, sorted, sites, sorted, kernel), sorted, sorted, kernel.taps());
 }
 
 MapPair relation_map(const Coordinates& input, const Coordinates& output, const Kernel& kernel) {
   const SortedSites sorted_input = sort_sites(input), sorted_output = sort_sites(output);
   require_distinct(sorted_input, "input");
   require_distinct(sorted_output, "output");
-  std::vector<Pair> by_output, by_input;
-  by_output.reserve(input.n);
-  by_input.reserve(input.n);
-  for_each_pair(input, sorted_input, output, sorted_output, kernel, [&](int32_t out, int32_t in, int32_t tap) {
-    by_output.push_back({out, sorted_input.row[in], tap});
-    by_input.push_back({in, sorted_output.row[out], tap});
-  });
-  return {block_pairs(by_output, sorted_output, kernel.taps()), block_pairs(by_input, sorted_input, kernel.taps())};
+  const auto pairs = find_pairs(input, sorted_input, output, sorted_output, kernel);
+  return {block_forward(pairs, sorted_input, sorted_output, kernel.taps()),
+          block_transposed(pairs, sorted_input, sorted_output, kernel.taps())};
 }
 
 }  // namespace larmlreco

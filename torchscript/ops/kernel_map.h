@@ -67,15 +67,11 @@ struct BlockMap {
 // Distinct sites in space-filling (Morton) order; duplicates are one site, of which the first row counts.
 struct UniqueSites {
   Buffer<int64_t> coordinates;  // (n, 1 + dims)
-  Buffer<int64_t> first;        // n: row of the first of the duplicates
-  Buffer<int64_t> inverse;      // rows of the input: their site
+  Buffer<int32_t> first;        // n: row of the first of the duplicates
+  Buffer<int32_t> inverse;      // rows of the input: their site
   int64_t n = 0;
 };
-
 UniqueSites unique_sites(const Coordinates& coordinates);
-
-// The distinct floor(site / stride), in space-filling order.
-UniqueSites strided_sites(const Coordinates& coordinates, const std::array<int64_t, kMaxDims>& stride);
 
 // Stride 1, the output sites are the input sites.
 BlockMap submanifold_map(const Coordinates& sites, const Kernel& kernel, const Parallel& parallel);
@@ -86,5 +82,12 @@ struct MapPair {
   BlockMap transposed;
 };
 MapPair relation_map(const Coordinates& input, const Coordinates& output, const Kernel& kernel);
+
+// The distinct floor(site / stride), in space-filling order, and the pairs between the sites and these.
+struct StridedSites {
+  UniqueSites coarse;
+  MapPair map;
+};
+StridedSites strided_sites(const Coordinates& sites, const Kernel& kernel);
 
 }  // namespace larmlreco

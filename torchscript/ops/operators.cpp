@@ -162,16 +162,8 @@ std::tuple<Tensor, Tensor, Tensor> distinct_sites(const Tensor& coordinates) {
   const Tensor rows = check_sites(coordinates, "distinct_sites");
   auto unique = checked([&] { return larmlreco::unique_sites(coordinates_of(rows)); });
   return {as_tensor(std::move(unique.coordinates), {unique.n, rows.size(1)}, at::kLong),
-          as_tensor(std::move(unique.first), {unique.n}, at::kLong),
-          as_tensor(std::move(unique.inverse), {rows.size(0)}, at::kLong)};
-}
-
-Tensor strided_sites(const Tensor& sites, at::IntArrayRef stride) {
-  const Tensor rows = check_sites(sites, "strided_sites");
-  const Coordinates fine = coordinates_of(rows);
-  const auto steps = per_axis(stride, fine.dims, "stride");
-  auto coarse = checked([&] { return larmlreco::strided_sites(fine, steps); });
-  return as_tensor(std::move(coarse.coordinates), {coarse.n, rows.size(1)}, at::kLong);
+          as_tensor(std::move(unique.first), {unique.n}, at::kInt).to(at::kLong),
+          as_tensor(std::move(unique.inverse), {rows.size(0)}, at::kInt).to(at::kLong)};
 }
 
 void append(std::vector<Tensor>& list, BlockMap&& map) {
@@ -196,6 +188,19 @@ std::vector<Tensor> joining_map(const Tensor& fine, const Tensor& coarse, at::In
   append(list, std::move(pair.forward));
   append(list, std::move(pair.transposed));
   return list;
+}
+
+std::tuple<Tensor, std::vector<Tensor>> strided_sites(const Tensor& sites, at::IntArrayRef kernel_size,
+                                                      at::IntArrayRef stride) {
+  const Tensor rows = check_sites(sites, "strided_sites");
+  const Coordinates fine = coordinates_of(rows);
+  const Kernel kernel = kernel_of(fine.dims, kernel_size, stride, std::vector<int64_t>(fine.dims, 1));
+  auto strided = checked([&] { return larmlreco::strided_sites(fine, kernel); });
+  std::vector<Tensor> list;
+  append(list, std::move(strided.map.forward));
+  append(list, std::move(strided.map.transposed));
+  const int64_t n = strided.coarse.n;
+  return {as_tensor(std::move(strided.coarse.coordinates), {n, rows.size(1)}, at::kLong), list};
 }
 
 std::vector<Tensor> submanifold_map(const Tensor& sites, at::IntArrayRef kernel_size, at::IntArrayRef dilation) {
@@ -526,7 +531,7 @@ Tensor weight_gradient_meta(const Tensor& features, const Tensor& gradient, at::
 
 TORCH_LIBRARY(larmlreco, m) {
   m.def("distinct_sites(Tensor coords) -> (Tensor sites, Tensor first_row, Tensor site_of_row)");
-  m.def("strided_sites(Tensor sites, int[] stride) -> Tensor");
+  m.def("strided_sites(Tensor sites, int[] kernel_size, int[] stride) -> (Tensor coarse, Tensor[] kernel_map)");
   m.def("submanifold_map(Tensor sites, int[] kernel_size, int[] dilation) -> Tensor[]");
   m.def("joining_map(Tensor fine, Tensor coarse, int[] kernel_size, int[] stride, int[] dilation) -> Tensor[]");
   m.def("map_pairs(Tensor[] kernel_map) -> Tensor[]");
