@@ -1,0 +1,161 @@
+"""True charge and class of pixels and hits on a wire plane.
+
+A pixel or hit takes the class with the most charge in it after drift and response; one that holds no true charge
+has no label (-1) and counts for nothing.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr
+
+from larmlreco.geometry import Detector, WirePlane
+from larmlreco.labels import SEMANTIC_NAMES
+from larmlreco.products import Hits, Pixels, TrueParticles, TrueSteps
+from larmlreco.truth.spread import Arrivals, ChargeResponse, arrivals
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Int32 = npt.NDArray[np.int32]
+
+MINIMUM_ELECTRONS = 20.0
+"""Less charge than this (0.1 ADC tick in MicroBooNE) is a tail, not a label."""
+
+_REACH_SIGMA = 4.0
+
+
+def step_classes(steps: TrueSteps, particles: TrueParticles) -> Int32:
+    """Class (N,) of every step: that of its particle. Raises ``ValueError`` for a step of an unknown particle."""
+    row = _rows_of(steps.particle, particles.id)
+    return particles.semantic[row]
+
+
+def step_instances(steps: TrueSteps, particles: TrueParticles) -> Int32:
+    """Instance (N,) of every step: id of the particle whose cluster it belongs to."""
+    return particles.instance[_rows_of(steps.particle, particles.id)]
+
+
+def _rows_of(wanted: Int32, ids: Int32) -> Int64:
+    order = np.argsort(ids, kind="stable")
+    at = np.minimum(np.searchsorted(ids[order], wanted), max(len(ids) - 1, 0))
+    row = order[at] if len(ids) else np.zeros(len(wanted), dtype=np.int64)
+    wrong = np.ones(len(wanted), dtype=bool) if not len(ids) else ids[row] != wanted
+    if wrong.any():
+        raise ValueError(f"a true step belongs to particle {int(wanted[wrong][0])}, which is not among the particles")
+    return row
+
+
+def plane_arrivals(
+    steps: TrueSteps, detector: Detector, plane: WirePlane, response: ChargeResponse | None = None
+) -> Arrivals:
+    """Where the charge of true steps arrives on a plane; row numbers are those of ``steps``."""
+    return arrivals(
+        plane.wire_coordinate(steps.y, steps.z),
+        np.abs(steps.x - detector.tpcs[plane.tpc].anode_x) / detector.drift_speed,
+        steps.tick.astype(np.float64),
+        steps.electrons.astype(np.float64),
+        n_wires=plane.n_wires,
+        pitch=plane.pitch,
+        drift_cm_per_us=detector.drift_speed,
+        tick_us=detector.tick_period,
+        plane=plane.plane,
+        response=response or ChargeResponse(),
+    )
+
+
+def pixel_charge(
+    arriving: Arrivals, group: npt.ArrayLike, n_groups: int, column: npt.ArrayLike, row: npt.ArrayLike, rebin: int
+) -> Float64:
+    """Electrons (pixels, n_groups) of every group of deposits in pixels.
+
+    ``group`` (deposits,): class or instance of each deposit, 0 to n_groups - 1; ``column`` and ``row`` (pixels,):
+    wire, and bin of ``rebin`` samples. Of repeated pixels only the first has charge.
+    """
+    columns, rows = np.asarray(column, dtype=np.int64), np.asarray(row, dtype=np.int64)
+    charge = np.zeros((len(columns), n_groups))
+    if not len(columns) or not len(arriving.wire):
+        return charge
+    n_rows = int(rows.max()) + 1
+    key, first = np.unique(columns * n_rows + rows, return_index=True)
+    of_pair = np.asarray(group, dtype=np.int64)[arriving.deposit]
+    low = np.floor((arriving.tick - _REACH_SIGMA * arriving.sigma) / rebin).astype(np.int64)
+    for offset in range(int(np.ceil(2 * _REACH_SIGMA * arriving.sigma.max() / rebin)) + 1):
+        here = low + offset
+        wanted = arriving.wire * n_rows + here
+        at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+        hit = np.flatnonzero((key[at] == wanted) & (here >= 0) & (here < n_rows))
+        begin = here[hit] * rebin
+        share = _share(arriving, hit, begin, begin + rebin)
+        np.add.at(charge, (first[at[hit]], of_pair[hit]), arriving.charge[hit] * share)
+    return charge
+
+
+def hit_charge(arriving: Arrivals, group: npt.ArrayLike, n_groups: int, hits: Hits, plane: int) -> Float64:
+    """Electrons (hits, n_groups) of every group of deposits in the samples [start_tick, end_tick) of hits on a plane.
+
+    Hits of other planes have none.
+    """
+    charge = np.zeros((len(hits), n_groups))
+    on_plane = np.flatnonzero(hits.plane == plane)
+    if not len(on_plane) or not len(arriving.wire):
+        return charge
+    by_wire = on_plane[np.argsort(hits.wire[on_plane], kind="stable")]
+    wires = hits.wire[by_wire]
+    first = np.searchsorted(wires, arriving.wire, side="left")
+    count = np.searchsorted(wires, arriving.wire, side="right") - first
+    pair = np.repeat(np.arange(len(arriving.wire)), count)
+    within = np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
+    hit = by_wire[first[pair] + within]
+    reach = _REACH_SIGMA * arriving.sigma[pair]
+    near = (hits.start_tick[hit] - reach < arriving.tick[pair]) & (arriving.tick[pair] < hits.end_tick[hit] + reach)
+    pair, hit = pair[near], hit[near]
+    share = _share(arriving, pair, hits.start_tick[hit], hits.end_tick[hit])
+    of_pair = np.asarray(group, dtype=np.int64)[arriving.deposit[pair]]
+    np.add.at(charge, (hit, of_pair), arriving.charge[pair] * share)
+    return charge
+
+
+def _share(arriving: Arrivals, pair: Int64, begin: npt.NDArray[np.integer], end: npt.NDArray[np.integer]) -> Float64:
+    """Part of the charge of pairs in the samples [begin, end); sample s reaches from s - 0.5 to s + 0.5."""
+    tick, sigma = arriving.tick[pair], arriving.sigma[pair]
+    return np.asarray(ndtr((end - 0.5 - tick) / sigma) - ndtr((begin - 0.5 - tick) / sigma))
+
+
+def labels_of_charge(charge: Float64) -> Int32:
+    """Group with the most charge (N,) for charge (N, groups): ties to the lower one, -1 without charge."""
+    best = charge.argmax(axis=1)
+    return np.where(charge.sum(axis=1) > MINIMUM_ELECTRONS, best, -1).astype(np.int32)
+
+
+def pixel_labels(
+    pixels: Pixels,
+    steps: TrueSteps,
+    particles: TrueParticles,
+    detector: Detector,
+    response: ChargeResponse | None = None,
+) -> Int32:
+    """True class (N,) of the pixels of one plane; -1 where there is no true charge.
+
+    Reads ``tpc``, ``plane`` and ``rebin`` of the pixels' meta.
+    """
+    plane = detector.plane(int(pixels.meta["tpc"]), int(pixels.meta["plane"]))
+    arriving = plane_arrivals(steps, detector, plane, response)
+    classes = step_classes(steps, particles)
+    rebin = int(pixels.meta["rebin"])
+    return labels_of_charge(pixel_charge(arriving, classes, len(SEMANTIC_NAMES), pixels.column, pixels.row, rebin))
+
+
+def hit_labels(
+    hits: Hits,
+    steps: TrueSteps,
+    particles: TrueParticles,
+    detector: Detector,
+    response: ChargeResponse | None = None,
+) -> Int32:
+    """True class (N,) of hits on all planes; -1 where there is no true charge."""
+    classes = step_classes(steps, particles)
+    charge = np.zeros((len(hits), len(SEMANTIC_NAMES)))
+    for plane in detector.planes:
+        arriving = plane_arrivals(steps, detector, plane, response)
+        mine = hits.tpc == plane.tpc
+        charge[mine] += hit_charge(arriving, classes, len(SEMANTIC_NAMES), hits, plane.plane)[mine]
+    return labels_of_charge(charge)
