@@ -18,25 +18,20 @@ def best_class(scores: Float32) -> Int32:
     return best
 
 
-def scores_of_hits(
-    pixel_scores: Float32, pixel_charge: Float32, pair_hit: Index, pair_pixel: Index, n_hits: int
-) -> tuple[Float32, Int32]:
+def scores_of_hits(scores: Float32, charge: Float32, hit: Index, n_hits: int) -> tuple[Float32, Int32]:
     """Scores and labels of hits from those of their pixels.
 
-    A hit's score is the charge-weighted mean over its pixels: ``pixel_scores`` (P, classes), ``pixel_charge`` (P,), and
-    pairs of hit and pixel, each (K,). A hit without a pixel, or whose pixels hold no charge above 0, has scores -1 and
-    label -1. Returns scores (n_hits, classes) float32 and labels (n_hits,) int32.
+    A hit's score is the charge-weighted mean over its pixels. The arguments are pairs of hit and pixel: ``scores``
+    (K, classes) and ``charge`` (K,) of the pixel, and the row ``hit`` (K,). A hit without a pixel, or whose pixels hold
+    no charge above 0, has scores -1 and label -1. Returns scores (n_hits, classes) float32 and labels (n_hits,) int32.
     """
-    n_classes = pixel_scores.shape[1]
-    weight = np.maximum(pixel_charge[pair_pixel].astype(np.float64), 0)
-    total = np.bincount(pair_hit, weight, minlength=n_hits)
-    sums = np.stack(
-        [np.bincount(pair_hit, weight * pixel_scores[pair_pixel, c], minlength=n_hits) for c in range(n_classes)],
-        axis=1,
-    )
+    n_classes = scores.shape[1]
+    weight = np.maximum(charge.astype(np.float64), 0)
+    total = np.bincount(hit, weight, minlength=n_hits)
+    sums = np.stack([np.bincount(hit, weight * scores[:, c], minlength=n_hits) for c in range(n_classes)], axis=1)
     known = total > 0
-    scores = np.full((n_hits, n_classes), -1, dtype=np.float32)
-    scores[known] = sums[known] / total[known, np.newaxis]
+    mean = np.full((n_hits, n_classes), -1, dtype=np.float32)
+    mean[known] = sums[known] / total[known, np.newaxis]
     labels = np.full(n_hits, -1, dtype=np.int32)
-    labels[known] = best_class(scores[known])
-    return scores, labels
+    labels[known] = best_class(mean[known])
+    return mean, labels

@@ -7,7 +7,7 @@ from larmlreco.reco.semantic import best_class, scores_of_hits
 def test_a_hit_has_the_charge_weighted_mean_of_its_pixels() -> None:
     scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]], np.float32)
     charge = np.array([10, 30, 5], np.float32)
-    hit_scores, labels = scores_of_hits(scores, charge, np.array([0, 0, 2]), np.array([0, 1, 2]), 4)
+    hit_scores, labels = scores_of_hits(scores, charge, np.array([0, 0, 2]), 4)
     assert hit_scores[0] == pytest.approx([(9 + 6) / 40, (1 + 24) / 40])
     assert labels.tolist() == [1, -1, 0, -1]
     assert (hit_scores[[1, 3]] == -1).all()
@@ -18,7 +18,7 @@ def test_one_loop_over_hits_gives_the_same() -> None:
     scores = rng.dirichlet(np.ones(5), 60).astype(np.float32)
     charge = rng.uniform(1, 50, 60).astype(np.float32)
     hit, pixel = rng.integers(0, 20, 100), rng.integers(0, 60, 100)
-    got, labels = scores_of_hits(scores, charge, hit, pixel, 20)
+    got, labels = scores_of_hits(scores[pixel], charge[pixel], hit, 20)
     for h in range(20):
         mine = pixel[hit == h]
         if len(mine):
@@ -31,12 +31,10 @@ def test_one_loop_over_hits_gives_the_same() -> None:
 
 def test_no_hits_no_pixels_no_charge() -> None:
     none = np.zeros(0, np.int64)
-    scores, labels = scores_of_hits(np.zeros((0, 5), np.float32), np.zeros(0, np.float32), none, none, 0)
+    scores, labels = scores_of_hits(np.zeros((0, 5), np.float32), np.zeros(0, np.float32), none, 0)
     assert scores.shape == (0, 5)
     assert labels.shape == (0,)
-    scores, labels = scores_of_hits(
-        np.ones((1, 2), np.float32), np.zeros(1, np.float32), np.array([0]), np.array([0]), 1
-    )
+    scores, labels = scores_of_hits(np.ones((1, 2), np.float32), np.zeros(1, np.float32), np.array([0]), 1)
     assert labels.tolist() == [-1]
 
 
