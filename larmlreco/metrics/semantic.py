@@ -84,8 +84,10 @@ class SemanticMetrics:
             lines.append(f"{name:{width}}  {100 * r['value']:6.2f} +- {100 * r['error']:5.2f} {int(r['count']):>13,}")
         icpf = summary["icpf"]
         lines += [
-            (f"ICPF over {summary['events']} events: mean {100 * icpf['mean']:.2f} +- {100 * icpf['error']:.2f} %, "
-            f"90 % quantile {100 * icpf['quantile90']:.2f} %"),
+            (
+                f"ICPF over {summary['events']} events: mean {100 * icpf['mean']:.2f} +- {100 * icpf['error']:.2f} %, "
+                f"90 % quantile {100 * icpf['quantile90']:.2f} %"
+            ),
             f"confusion, % of the true class: {'true':>6} \\ predicted",
             " " * width + "".join(f"{name:>10}" for name in (*self.class_names, "none")),
         ]
