@@ -55,7 +55,8 @@ def pooling(in_rows, features, out_rows, kernel_size, stride, mode):
     for _, source, target in pairs(in_rows, out_rows, kernel_size, stride, [1] * len(kernel_size)):
         members.setdefault(target, []).append(features[source].astype(np.float64))
     reduce = {"max": np.max, "sum": np.sum, "avg": np.mean}[mode]
-    return np.array([reduce(members[row], axis=0) for row in range(len(out_rows))])
+    nothing = [np.zeros(features.shape[1])]
+    return np.array([reduce(members.get(row, nothing), axis=0) for row in range(len(out_rows))])
 
 
 def distinct(rows):

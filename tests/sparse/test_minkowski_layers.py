@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from larmlreco.sparse import portable
 from larmlreco.sparse.layers import BatchNorm, GlobalPooling, InstanceNorm, Pooling, last_axis_fastest
 
