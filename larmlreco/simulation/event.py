@@ -64,7 +64,7 @@ class Simulation:
         sequences = np.random.SeedSequence(entropy=(seed, number)).spawn(3)
         content, tracking, readout = (np.random.default_rng(s) for s in sequences)
         primaries = vertex(self._settings.vertex, self._volume, content)
-        primaries += cosmics(self._settings.cosmics, self._volume, content)
+        primaries += cosmics(self._settings.cosmics, self._volume, self.detector, content)
         deposits, tracks = self._geant4.track(primaries, int(tracking.integers(1, _LARGEST_SEED)))
         steps = true_steps(deposits, primaries, tracks, self.detector, self._settings.readout.lifetime)
         wires, hits, status = respond(steps, self.detector, self._settings.readout, readout)

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from larmlreco.geometry import Detector
 from larmlreco.simulation.geant import Primary, Volume
 from larmlreco.simulation.response import DENSITY_G_CM3
 from larmlreco.simulation.settings import CosmicSettings, VertexSettings
@@ -19,7 +20,10 @@ _MUON_RANGES = np.array(
         *[(3000, 1758.0), (4000, 2297.0), (8000, 4359.0), (10000, 5354.0)],
     ]
 )
-"""Kinetic energy (MeV) and CSDA range (g/cm2) of muons in liquid argon: Groom, Mokhov, Striganov, At. Data Nucl. Data Tables 78 (2001) 183."""
+"""Kinetic energy (MeV) and CSDA range (g/cm2) of muons in liquid argon.
+
+Groom, Mokhov, Striganov, At. Data Nucl. Data Tables 78 (2001) 183.
+"""
 
 
 def muon_energy(range_cm: float) -> float:
@@ -42,8 +46,12 @@ def vertex(settings: VertexSettings, volume: Volume, random: np.random.Generator
     return out
 
 
-def cosmics(settings: CosmicSettings, volume: Volume, random: np.random.Generator) -> list[Primary]:
-    """Muons that start on the border of the argon and point at a random point of the active volume."""
+def cosmics(settings: CosmicSettings, volume: Volume, detector: Detector, random: np.random.Generator) -> list[Primary]:
+    """Muons that start on the border of the argon and point at a random point of the active volume.
+
+    Their times are such that charge from that point arrives at a random sample of the readout.
+    """
+    arrival = settings.arrival or (0.0, float(detector.n_samples))
     count = _between(settings.count, random)
     stopping = min(_between(settings.stopping, random), count)
     out = []
@@ -56,7 +64,7 @@ def cosmics(settings: CosmicSettings, volume: Volume, random: np.random.Generato
         else:
             pdg, energy = (13, -13)[random.integers(2)], _power_law(settings, random)
         start = target - distance * direction
-        t0 = random.uniform(*settings.t0)
+        t0 = (random.uniform(*arrival) - float(detector.x_to_tick(target[0]))) * detector.tick_period
         out.append(Primary(pdg, energy, _triple(start), _triple(direction), t0, 1))
     return out
 

@@ -51,7 +51,11 @@ class CosmicSettings(ParameterSet):
         [300.0, 10000.0], doc="range of those that need not stop", unit="MeV", minimum=1, check=_ordered
     )
     spectrum: float = parameter(1.7, doc="power p of their spectrum E^-p", minimum=0)
-    t0: tuple[float, float] = parameter([-2300.0, 2300.0], doc="start times, uniform", unit="us", check=_ordered)
+    arrival: tuple[float, float] | None = parameter(
+        None,
+        doc="range of the sample at which charge from that place arrives, uniform; @nil: the whole readout",
+        unit="tick",
+    )
 
 
 class ReadoutSettings(ParameterSet):
