@@ -8,7 +8,7 @@ from larmlreco.products.labels import SemanticScores
 from larmlreco.products.reco import FeatureVectors, PlaneClusters, SpacePoints
 from larmlreco.products.tags import InputTag, ProductKey
 from larmlreco.products.trigger import PathState, TriggerResults
-from larmlreco.products.truth import TrueParticles, TrueSteps
+from larmlreco.products.truth import TrueLabels, TrueParticles, TrueSteps
 
 __all__ = [
     "Assns",
@@ -26,6 +26,7 @@ __all__ = [
     "SemanticScores",
     "SpacePoints",
     "TriggerResults",
+    "TrueLabels",
     "TrueParticles",
     "TrueSteps",
     "Voxels",

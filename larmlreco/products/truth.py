@@ -40,3 +40,13 @@ class TrueParticles(Product):
     semantic: Int32 = array_field("i4", "class of the particle's own ionisation (canonical scheme)")
     instance: Int32 = array_field("i4", "id of the particle whose cluster the deposits belong to")
     cosmic: Int32 = array_field("i4", "1: from a cosmic muon", fill=0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrueLabels(Product):
+    """True class of the rows of another product, row i for row i.
+
+    ``meta``: ``class_names`` and ``scheme`` of the labels, ``target``, the branch name of the labelled product.
+    """
+
+    label: Int32 = array_field("i4", "class with the most true charge; -1: no true charge")

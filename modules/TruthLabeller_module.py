@@ -1,0 +1,56 @@
+"""Producer of true classes of pixels and hits."""
+
+from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
+from larmlreco.geometry import detector
+from larmlreco.labels import SEMANTIC_NAMES
+from larmlreco.products import Hits, InputTag, Pixels, TrueLabels, TrueParticles, TrueSteps
+from larmlreco.truth.pixels import hit_labels, pixel_labels
+from larmlreco.truth.spread import ChargeResponse
+
+
+class TruthLabeller(Producer):
+    """Give every pixel, and every hit, the class with the most true charge in it.
+
+    Puts ``TrueLabels`` with the plane's name as instance, row i for pixel i, and with ``hits`` given those of the
+    instance ``hits``, row i for hit i. The response is that with which the charge was simulated.
+    """
+
+    class Parameters(ParameterSet):
+        """Parameters of TruthLabeller."""
+
+        detector: str = parameter(doc="geometry of the images")
+        truth: InputTag = parameter("largeant", doc="true steps and particles")
+        images: InputTag = parameter("images", doc="images (Pixels); their instances are the planes' names")
+        hits: InputTag | None = parameter(None, doc="hits to label; @nil: none")
+        planes: list[str] = parameter([], doc="planes to label; empty: all that see an active volume")
+        sigma_ticks: list[float] = parameter(
+            [2.8, 2.8, 2.2], doc="width of a point charge's pulse a plane", unit="tick", minimum=0.1
+        )
+        longitudinal_diffusion: float = parameter(6.4, doc="as simulated", unit="cm2/s", minimum=0)
+        transverse_diffusion: float = parameter(9.8, doc="as simulated", unit="cm2/s", minimum=0)
+
+    def __init__(self, config: Parameters, context: ModuleContext) -> None:
+        self._detector = detector(config.detector)
+        planes = [self._detector.readout_plane(name) for name in config.planes]
+        planes = planes or list(self._detector.active_readout_planes)
+        self._response = ChargeResponse(
+            tuple(config.sigma_ticks), config.longitudinal_diffusion, config.transverse_diffusion
+        )
+        self._steps = self.consumes(TrueSteps, config.truth)
+        self._particles = self.consumes(TrueParticles, config.truth)
+        label, process = config.images.label, config.images.process
+        self._images = {plane.name: self.consumes(Pixels, InputTag(label, plane.name, process)) for plane in planes}
+        self._hits = None if config.hits is None else self.consumes(Hits, config.hits)
+        for name in [*self._images, *(["hits"] if self._hits is not None else [])]:
+            self.produces(TrueLabels, name)
+
+    def produce(self, event: Event) -> None:
+        """Label one event."""
+        steps, particles = event.get(TrueSteps, self._steps), event.get(TrueParticles, self._particles)
+        meta = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco"}
+        for name, tag in self._images.items():
+            label = pixel_labels(event.get(Pixels, tag), steps, particles, self._detector, self._response)
+            event.put(TrueLabels(label=label, meta={**meta, "target": event.key(Pixels, tag).branch}), name)
+        if self._hits is not None:
+            label = hit_labels(event.get(Hits, self._hits), steps, particles, self._detector, self._response)
+            event.put(TrueLabels(label=label, meta={**meta, "target": event.key(Hits, self._hits).branch}), "hits")
