@@ -13,8 +13,8 @@ The columns are the branches of variable length; the other two kinds hold one nu
 
 Beside the trees lie three documents, ``TObjString`` of text that any ROOT reads: ``larmlreco_status`` is ``complete``
 or ``partial``, ``larmlreco_provenance`` (JSON) tells what made the file, process by process, ``larmlreco_products``
-(JSON) lists the distinct ``meta`` of every product. Of the first two the highest cycle counts; the cycles of the
-last follow one another, each continues the lists of those before it.
+(JSON) lists the distinct ``meta`` of every product; its cycles follow one another, each continues the lists of those
+before it.
 """
 
 import dataclasses

@@ -34,7 +34,7 @@ def open_file(path: str | Path, reader: ReaderChoice = "auto") -> Reader:
     file = open_root(path)
     with reading(path, "the list of objects"):
         names = list(dict.fromkeys(file.keys(recursive=False, cycle=False)))
-    if layout.PROVENANCE in names:
+    if layout.PROVENANCE in names or layout.STATUS in names:
         return RootReader(path, file)
     if is_larcv(names):
         return LArCVReader(path, file)

@@ -39,14 +39,15 @@ class RootReader:
         self._file = open_root(path) if file is None else file
         with reading(self._path, "the list of documents"):
             status = self._documents(layout.STATUS)
-            if not self._documents(layout.PROVENANCE):
+            provenance = self._documents(layout.PROVENANCE)
+            if not (status or provenance):
                 raise InputError(f"input {path} is not a file of larmlreco: it lacks {layout.PROVENANCE}")
         self.complete = status[-1:] == [layout.COMPLETE]
         cut = truncation(self._file)
         if self.complete and cut:
             raise InputError(f"input {path} is truncated: {cut}")
         with reading(self._path, layout.PROVENANCE):
-            self.provenance = Provenance.from_json(self._documents(layout.PROVENANCE)[-1])
+            self.provenance = Provenance.from_json(provenance[-1]) if provenance else Provenance()
         with reading(self._path, layout.PRODUCTS):
             self._metas = Metas.from_json(self._documents(layout.PRODUCTS))
         self._trees: dict[Level, Any] = {}
