@@ -12,6 +12,7 @@ from larmlreco.io.art.streamer import (
     Basic,
     Classes,
     CppType,
+    Element,
     Headed,
     Members,
     Object,
@@ -42,12 +43,15 @@ def source(branch: Any, classes: Classes) -> Source:
 
     Raises ``UndecodableError`` if its class cannot be decoded.
     """
+    return _source(branch, classes, branch.name)
+
+
+def _source(branch: Any, classes: Classes, prefix: str) -> Source:
     if not branch.branches:
-        made, _ = _leaf(branch, classes)
-        return _Whole(made)
+        return _Whole(_leaf(branch, classes))
     if branch.member("fType") == _STL_COUNT:
         return _Collection(branch, classes)
-    return _Record(branch, classes)
+    return _Record(branch, classes, prefix)
 
 
 class _Leaf:
@@ -114,11 +118,13 @@ class _Whole:
 class _Record:
     """An object whose members are branches."""
 
-    def __init__(self, branch: Any, classes: Classes) -> None:
-        self._members = []
+    def __init__(self, branch: Any, classes: Classes, prefix: str) -> None:
+        self._members: list[tuple[tuple[str, ...], Source]] = []
         for below in branch.branches:
-            path, made = _relative(below.name, branch.name), source(below, classes)
-            self._members.append((path, made))
+            if _is_base(below, classes):  # the members of a base class have the names of members of the object
+                self._members.append(((), _source(below, classes, prefix)))
+            else:
+                self._members.append((_relative(below.name, prefix), source(below, classes)))
 
     def read(self, entry: int) -> Any:
         tree: dict[str, Any] = {}
@@ -137,9 +143,8 @@ class _Collection:
         self._count = _Leaf(branch, Basic("i4"), classes)
         self._members = []
         for below in _leaves(branch):
-            made, is_base = _leaf(below, classes)
             path = _relative(below.name, branch.name)
-            self._members.append((path[:-1] if is_base else path, made))
+            self._members.append((path[:-1] if _is_base(below, classes) else path, _leaf(below, classes)))
 
     def read(self, entry: int) -> Any:
         count: Any = self._count.read(entry)
@@ -165,25 +170,45 @@ def _leaves(branch: Any) -> Iterator[Any]:
             yield below
 
 
-def _leaf(branch: Any, classes: Classes) -> tuple[_Leaf, bool]:
-    """A branch without branches below it, and whether it is a base class."""
+def _leaf(branch: Any, classes: Classes) -> _Leaf:
+    """A branch without branches below it."""
     if branch.member("fID", none_if_missing=True) is None:
         raise UndecodableError(f"{branch.name} is not the branch of a class")
     if branch.member("fType") in _CLONES:
         raise UndecodableError(f"{branch.name} is a TClonesArray")
-    name, index = normalized(str(branch.member("fClassName"))), int(branch.member("fID"))
-    version, checksum = int(branch.member("fClassVersion")), int(branch.member("fCheckSum")) & 0xFFFFFFFF
-    if index < 0:
-        type_ = named_type(name)
-        if isinstance(type_, Object):
-            return _Leaf(branch, Members(name, version, checksum), classes), False
-        return _Leaf(branch, Headed(type_) if isinstance(type_, Sequence | Text) else type_, classes), False
+    if branch.member("fID") >= 0:
+        return _Leaf(branch, _element(branch, classes).type, classes)
+    name, version, checksum = _class_of(branch)
+    type_ = named_type(name)
+    if isinstance(type_, Object):
+        return _Leaf(branch, Members(name, version, checksum), classes)
+    return _Leaf(branch, Headed(type_) if isinstance(type_, Sequence | Text) else type_, classes)
+
+
+def _class_of(branch: Any) -> tuple[str, int, int]:
+    """Name, version and checksum of the class that a branch, or the member that a branch holds, belongs to."""
+    name = normalized(str(branch.member("fClassName")))
+    return name, int(branch.member("fClassVersion")), int(branch.member("fCheckSum")) & 0xFFFFFFFF
+
+
+def _element(branch: Any, classes: Classes) -> Element:
+    """The member or base class that a branch holds."""
+    name, version, checksum = _class_of(branch)
     info = classes.find(name, version=version, checksum=checksum)
-    last = _relative(branch.name, "")[-1]
-    if info is None or index >= len(info.elements) or last != info.elements[index].name.split("::")[-1]:
-        raise UndecodableError(f"the file does not describe {last} of {name}, version {version}")
+    index = int(branch.member("fID"))
+    if info is None or not 0 <= index < len(info.elements):
+        raise UndecodableError(f"the file does not describe member {index} of {name}, version {version}")
     element = info.elements[index]
-    return _Leaf(branch, element.type, classes), element.is_base
+    last = _relative(branch.name, "")[-1]
+    if last.split("::")[-1] != element.name.split("::")[-1]:
+        raise UndecodableError(f"{branch.name} is not member {element.name} of {name}, as the file describes it")
+    return element
+
+
+def _is_base(branch: Any, classes: Classes) -> bool:
+    return branch.member("fID", none_if_missing=True) is not None and (
+        branch.member("fID") >= 0 and _element(branch, classes).is_base
+    )
 
 
 def _relative(name: str, parent: str) -> tuple[str, ...]:

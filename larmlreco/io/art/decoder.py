@@ -199,8 +199,8 @@ class _Guess:
         info = self._classes.find(name, version=version, checksum=checksum)
         return info if info is not None else self.choice(name).info
 
-    def member_wise(self, name: str) -> bool:
-        return name not in self._object_wise
+    def member_wise(self, member: str) -> bool:
+        return member not in self._object_wise
 
     def corrected(self, wrong: _WrongGuess) -> "_Guess":
         other = _Guess(self._classes)
@@ -245,7 +245,8 @@ class _Program:
         self._outputs: list[tuple[str, str]] = []
         self._sites: list[tuple[str, str]] = []
         self._blocks: list[_Block] = []
-        self._within: list[str] = []
+        self._within: list[str] = []  # classes that are being laid out
+        self._path: list[str] = []  # and the members
         code, self.node = self._instances(type_)
         declared = "\n".join(f"output {name} {dtype}" for name, dtype in self._outputs)
         self.machine = ForthMachine64(
@@ -257,6 +258,8 @@ class _Program:
         """Read ``n`` instances, which must fill ``data``."""
         machine = self.machine
         machine.begin({"data": data if data.flags.writeable else data.copy()})  # it takes no read-only array
+        if n == 0 and len(data) == 0:
+            return self._result(self.node)  # an empty collection may have written no headers
         machine.stack_push(n)
         error = machine.resume(raise_user_halt=False, raise_read_beyond=False, raise_stack_overflow=False)
         # A block of records that is not what was guessed leads the program astray later: look there first.
@@ -391,6 +394,7 @@ class _Program:
         pieces: list[str] = []
         tree: dict[str, _Node] = {}
         for element in info.elements:
+            self._path.append(element.name)
             if element.is_base and member_wise:
                 base = self._guess.headless(element.name, element.base_version, element.base_checksum)
                 code, members = self._members(base, True)
@@ -402,6 +406,7 @@ class _Program:
                 else:
                     tree[element.name] = node
             pieces.append(f"dup {code}\n")
+            self._path.pop()
         self._within.pop()
         return "".join(pieces) + "drop", tree
 
@@ -431,14 +436,16 @@ class _Program:
         elif isinstance(content, Sequence):
             item = content.item
             owner = item.name if isinstance(item, Object) else "numbers"
-            flipped = self._site(owner, "memberwise")
+            member = ".".join(self._path)
+            flipped = self._site(member, "memberwise")
             flag = f"data !H-> stack dup {_MEMBERWISE} and 0 "
-            if isinstance(item, Object) and self._guess.member_wise(item.name):
+            if isinstance(item, Object) and self._guess.member_wise(member):
                 choice = self._guess.choice(item.name)
                 counts = self._new_output("int64")
                 version = f"{flag} = if {flipped} mismatch then drop {self._class_version(choice)}"
                 code, members = self._members(choice.info, member_wise=True)
-                code = f"0 do {self._count(counts)} {code} loop"
+                # of an empty collection nothing follows, not even the headers of its members
+                code = f"0 do {self._count(counts)} dup if {code} else drop then loop"
                 node = _Lists(counts, members)
             else:
                 version = f"{flag} <> if {flipped} mismatch then drop"

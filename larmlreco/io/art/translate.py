@@ -223,7 +223,7 @@ def _plane_clusters(cluster: Any) -> PlaneClusters:
 
 def _features(vector: Any) -> FeatureVectors:
     data: Array = vector["fData"]
-    data = data.reshape(len(data), -1)  # an array of one feature comes as a plain number
+    data = data.reshape(len(data), 1) if data.ndim == 1 else data
     return FeatureVectors(features=data, meta={"feature_names": [str(i) for i in range(data.shape[1])]})
 
 
