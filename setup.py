@@ -16,6 +16,7 @@ SOURCES = (
     "convolve_avx2.cpp",
     "convolve_avx512.cpp",
     "convolve_baseline.cpp",
+    "engine.cpp",
     "kernel_map.cpp",
     "operators.cpp",
 )

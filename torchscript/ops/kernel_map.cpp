@@ -207,8 +207,6 @@ class Table {
   Buffer<Slot> slots_;
 };
 
-int64_t blocks_of(int64_t n) { return (n + kBlockRows - 1) / kBlockRows; }
-
 std::vector<std::array<int64_t, kMaxDims>> tap_offsets(const Kernel& kernel) {
   std::vector<std::array<int64_t, kMaxDims>> offsets;
   for (int64_t x = 0; x < kernel.size[0]; ++x)

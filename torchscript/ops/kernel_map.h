@@ -17,6 +17,7 @@ namespace larmlreco {
 constexpr int kMaxDims = 3;
 // Output rows of a block: their accumulators stay in the cache, and a row's place in the block fits a byte.
 constexpr int64_t kBlockRows = 256;
+constexpr int64_t blocks_of(int64_t sites) { return (sites + kBlockRows - 1) / kBlockRows; }
 
 // Bad input of a caller: the message says what was expected and what came.
 class BadInput : public std::runtime_error {

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "convolve.h"
+#include "engine.h"
 #include "kernel_map.h"
 
 namespace {
@@ -29,38 +29,18 @@ using larmlreco::kBlockRows;
 using larmlreco::kMaxDims;
 using larmlreco::MapView;
 
-static_assert(larmlreco::kBlockRows == larmlreco::kTaskRows, "maps and kernels agree on the rows of a block");
-
 // ------------------------------------------------------------------------------------ instruction sets
-std::vector<const InstructionSet*> available_sets() {
-  std::vector<const InstructionSet*> sets;
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool fma = __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2");
-  if (fma && __builtin_cpu_supports("avx512f") && larmlreco::avx512_set() != nullptr)
-    sets.push_back(larmlreco::avx512_set());
-  if (fma && larmlreco::avx2_set() != nullptr) sets.push_back(larmlreco::avx2_set());
-#endif
-  sets.push_back(larmlreco::baseline_set());
-  return sets;
-}
-
-std::atomic<const InstructionSet*>& chosen_set() {
-  static std::atomic<const InstructionSet*> chosen{available_sets().front()};
-  return chosen;
-}
-
 std::vector<std::string> instruction_sets() {
   std::vector<std::string> names;
-  for (const InstructionSet* set : available_sets()) names.emplace_back(set->name);
+  for (const InstructionSet* set : larmlreco::instruction_sets()) names.emplace_back(set->name);
   return names;
 }
 
 std::string use_instruction_set(std::string name) {
-  const std::string previous = chosen_set().load()->name;
-  for (const InstructionSet* set : available_sets())
+  const std::string previous = larmlreco::instruction_set()->name;
+  for (const InstructionSet* set : larmlreco::instruction_sets())
     if (name == set->name) {
-      chosen_set() = set;
+      larmlreco::use_instruction_set(set);
       return previous;
     }
   std::string names;
@@ -68,19 +48,8 @@ std::string use_instruction_set(std::string name) {
   TORCH_CHECK_VALUE(false, "unknown instruction set '", name, "': valid here: ", names);
 }
 
-template <class T>
-const larmlreco::Arithmetic<T>& arithmetic();
-template <>
-const larmlreco::Arithmetic<float>& arithmetic<float>() {
-  return chosen_set().load()->single;
-}
-template <>
-const larmlreco::Arithmetic<double>& arithmetic<double>() {
-  return chosen_set().load()->twice;
-}
-
 double fma_peak_gflops(double seconds) {
-  const InstructionSet* set = chosen_set().load();
+  const InstructionSet* set = larmlreco::instruction_set();
   using Clock = std::chrono::steady_clock;
   const auto end = Clock::now() + std::chrono::duration<double>(seconds);
   double best = 0;
@@ -232,7 +201,7 @@ Direction direction_of(at::TensorList map, bool transposed, int64_t taps) {
                       "tensor ", i, " of a kernel map: expected ", types[i % 4], " in one dimension on the CPU, got ",
                       map[i].scalar_type(), " ", map[i].sizes(), " on ", map[i].device());
   const size_t own = transposed && !is_mirrored(map) ? 4 : 0, other = is_mirrored(map) ? 0 : 4 - own;
-  const int64_t n_out = map[own + 3].size(0), blocks = (n_out + kBlockRows - 1) / kBlockRows;
+  const int64_t n_out = map[own + 3].size(0), blocks = larmlreco::blocks_of(n_out);
   TORCH_CHECK_VALUE(map[own].size(0) == map[own + 1].size(0) && map[own + 2].size(0) == blocks * taps + 1,
                     "expected a kernel map of ", taps, " taps (as the weight has), got one with lists for ",
                     blocks > 0 ? (map[own + 2].size(0) - 1) / blocks : 0);
@@ -244,7 +213,7 @@ Direction direction_of(at::TensorList map, bool transposed, int64_t taps) {
 // The pairs of the direction fine to coarse in the order of the taps: input rows, output rows, pairs of each tap.
 std::vector<Tensor> map_pairs(at::TensorList map) {
   TORCH_CHECK_VALUE(map.size() == 4 || map.size() == 8, "expected a kernel map of 4 or 8 tensors, got ", map.size());
-  const int64_t blocks = (map[3].size(0) + kBlockRows - 1) / kBlockRows;
+  const int64_t blocks = larmlreco::blocks_of(map[3].size(0));
   const int64_t taps = blocks > 0 ? (map[2].size(0) - 1) / blocks : 0;
   const MapView view = direction_of(map, false, taps).view;
   const int64_t pairs = map[0].size(0);
@@ -282,33 +251,9 @@ Tensor pad_channels(const Tensor& tensor) {
   return padding == 0 ? tensor.contiguous() : at::constant_pad_nd(tensor, {0, padding});
 }
 
-// Scratch of one thread at a time, on its own cache lines.
-template <class T>
-class Scratch {
- public:
-  Scratch() : memory_(new char[kBytes + larmlreco::kUnitBytes]) {}
-  T* data() {
-    const auto address = reinterpret_cast<uintptr_t>(memory_.get());
-    return reinterpret_cast<T*>((address + larmlreco::kUnitBytes - 1) / larmlreco::kUnitBytes * larmlreco::kUnitBytes);
-  }
-
- private:
-  static constexpr int64_t kBytes = kBlockRows * larmlreco::kScratchUnits * larmlreco::kUnitBytes;
-  std::unique_ptr<char[]> memory_;
-};
-
-// Channels in tiles of nearly equal width, at most `most` units.
-struct Tiles {
-  Tiles(int64_t units, int64_t most) : units(units), count((units + most - 1) / most) {}
-  int64_t first(int64_t tile) const { return units * tile / count; }
-  int64_t width(int64_t tile) const { return first(tile + 1) - first(tile); }
-  int64_t units, count;
-};
-
 template <class T>
 void run_convolve(const Direction& direction, const Tensor& features, const Tensor& weight, const Tensor& bias,
                   const Tensor& residual, double negative_slope, Tensor& out) {
-  const auto& kernels = arithmetic<T>();
   larmlreco::ConvolveTask<T> task;
   task.map = direction.view;
   task.features = features.const_data_ptr<T>();
@@ -320,17 +265,7 @@ void run_convolve(const Direction& direction, const Tensor& features, const Tens
   task.c_out = out.size(1);
   task.padded = weight.size(2);
   task.negative_slope = static_cast<T>(negative_slope);
-  const Tiles tiles(task.padded / larmlreco::unit_width<T>(), kernels.tile_units);
-  const int64_t blocks = (direction.view.n_out + kBlockRows - 1) / kBlockRows, tasks = blocks * tiles.count;
-  std::atomic<int64_t> next{0};
-  at::parallel_for(0, std::min<int64_t>(tasks, at::get_num_threads()), 1, [&](int64_t first, int64_t last) {
-    Scratch<T> scratch;
-    for (int64_t worker = first; worker < last; ++worker)
-      for (int64_t i = next++; i < tasks; i = next++) {
-        const int64_t tile = i % tiles.count;
-        kernels.convolve(task, i / tiles.count, tiles.first(tile), tiles.width(tile), scratch.data());
-      }
-  });
+  larmlreco::convolve(task, parallel);
 }
 
 Tensor convolve_cpu(const Tensor& features, const Tensor& weight, const std::optional<Tensor>& bias,
@@ -370,7 +305,6 @@ Tensor convolve_cpu(const Tensor& features, const Tensor& weight, const std::opt
 template <class T>
 void run_weight_gradient(const Direction& direction, const Tensor& features, const Tensor& gradient, Tensor& out,
                          int64_t blocks_per_segment) {
-  const auto& kernels = arithmetic<T>();
   larmlreco::WeightGradientTask<T> task;
   task.map = direction.view;
   task.features = features.const_data_ptr<T>();
@@ -379,12 +313,7 @@ void run_weight_gradient(const Direction& direction, const Tensor& features, con
   task.c_in = features.size(1);
   task.padded = gradient.size(1);
   task.blocks_per_segment = blocks_per_segment;
-  const Tiles tiles(task.padded / larmlreco::unit_width<T>(), kernels.tile_units);
-  const int64_t lists = task.map.taps * tiles.count;
-  parallel(out.size(0) * lists, [&](int64_t i) {
-    const int64_t list = i % lists, tile = list % tiles.count;
-    kernels.weight_gradient(task, i / lists, list / tiles.count, tiles.first(tile), tiles.width(tile));
-  });
+  larmlreco::weight_gradient(task, parallel);
 }
 
 // The gradient of the weights: for each tap the products of input features and output gradients over its pairs.
@@ -400,10 +329,8 @@ Tensor weight_gradient_cpu(const Tensor& features, const Tensor& gradient, at::T
   const int64_t channels = gradient.size(1);
   if (features.numel() == 0 || gradient.numel() == 0)
     return at::zeros({taps, features.size(1), channels}, features.options());
-  constexpr int64_t kMostSegments = 32, kLeastBlocks = 8;
-  const int64_t blocks = (direction.view.n_out + kBlockRows - 1) / kBlockRows;
-  const int64_t per_segment = std::max(kLeastBlocks, (blocks + kMostSegments - 1) / kMostSegments);
-  const int64_t segments = (blocks + per_segment - 1) / per_segment;
+  const int64_t per_segment = larmlreco::blocks_per_segment(direction.view.n_out);
+  const int64_t segments = (larmlreco::blocks_of(direction.view.n_out) + per_segment - 1) / per_segment;
   const Tensor own_gradient = pad_channels(gradient), own_features = features.contiguous();
   Tensor parts = at::empty({segments, taps, features.size(1), own_gradient.size(1)}, features.options());
   if (features.scalar_type() == at::kFloat)
