@@ -161,6 +161,8 @@ class Document:
                     return
                 if depth == len(path) - 1:
                     del node.value[part]
+                    if node is self.root:
+                        self._prolog_names.discard(part)
                     return
             node = self._descend(node, part)
 

@@ -30,6 +30,8 @@ _NUMBER_TEXT = (
     rf"|(?P<real>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?{_AFTER_NUMBER})"
     rf"|(?P<based>0(?:[xX][0-9a-fA-F]+|[bB][01]+){_AFTER_NUMBER})"
 )
+_QUOTED_TEXT = r'(?:\\"|[^"\\]|\\(?!"))*'
+_STRING = re.compile(rf"'[^']*'|\"{_QUOTED_TEXT}\"")
 _SKIP = re.compile(r"(?:[ \t\n\v\f\r]+|#[^\n]*\n|//[^\n]*\n)*")
 _NAME = re.compile(_NAME_TEXT)
 _INDEX = re.compile(rf"[0-9]+{_AFTER_NUMBER}")
@@ -40,7 +42,7 @@ _ATOM = re.compile(
     rf"|{_NUMBER_TEXT}"
     rf"|(?P<word>{_NAME_TEXT}|[0-9]+[A-Za-z_][A-Za-z0-9_]*{_AFTER_DIGIT_STRING})"
     rf"|'(?P<raw>[^']*)'{_AFTER_WORD}"
-    rf'|"(?P<quoted>(?:\\"|[^"\\]|\\(?!"))*)"{_AFTER_WORD}'
+    rf'|"(?P<quoted>{_QUOTED_TEXT})"{_AFTER_WORD}'
 )
 # A backslash before a closing quote always hides it in FHiCL, so a string cannot end in one; our own dumps can.
 _OWN_QUOTED = re.compile(rf'"(?P<quoted>(?:\\.|[^"\\])*)"{_AFTER_WORD}', re.DOTALL)
@@ -232,13 +234,12 @@ class _Parser:
 
     def _refuse_value(self) -> NoReturn:
         text, at = self._text, self._at
-        if at < len(text) and text[at] in "'\"":
-            closed = re.compile(text[at] + r'(?:\\"|[^' + text[at] + "])*" + text[at]).match(text, at)
-            if closed is None:
-                self._fail(f"this string has no closing {text[at]}")
-            else:
-                self._at = closed.end()
-                self._fail(f"expected white space, ',', ']' or '}}' after the string, found {self._found()}", at)
+        string = _STRING.match(text, at)
+        if string is not None:
+            after = repr(text[string.end() : string.end() + 1])
+            self._fail(f"expected white space, ',', ']' or '}}' after the string, found {after}")
+        if text.startswith(("'", '"'), at):
+            self._fail(f"this string has no closing {text[at]}")
         for keyword in ("@protect_ignore", "@protect_error", "@sequence::", "@table::"):
             if text.startswith(keyword, at):
                 self._fail(f"{keyword} cannot stand where a value is expected")
