@@ -197,6 +197,8 @@ def _paths(
         if kinds and other is not None and name in other:
             ours, theirs = ("end_paths", "trigger_paths") if is_end else ("trigger_paths", "end_paths")
             raise ConfigurationError(f"{at(f'physics.{theirs}', origin)}: {name!r} belongs into {ours}")
+        if not kinds and name not in [*(trigger or []), *(end or [])]:
+            continue
         if listed is not None and name not in listed:
             ignored.append(name)
         elif is_end:
@@ -221,7 +223,8 @@ def _step(item: str, key: str, modules: Mapping[str, Entry], origin: Origin) -> 
     if label not in modules:
         raise ConfigurationError(f"{at(key, origin)}: no module {label!r}; {valid_choices(label, modules)}")
     if action and modules[label].kind != "filter":
+        kind = modules[label].kind
         raise ConfigurationError(
-            f"{at(key, origin)}: {item!r} puts {action!r} before a {modules[label].kind}; only filters have a verdict"
+            f"{at(key, origin)}: {item!r} has {action!r} but is of the kind {kind}; only filters have a verdict"
         )
     return Step(label, action)
