@@ -67,8 +67,18 @@ def _count(least: int) -> Callable[[str], int]:
 
 def run(args: argparse.Namespace) -> int:
     """Run the job."""
+    runner = make_runner(args)
+    report = runner.run()
+    print(runner.summary())
+    tell(report)
+    return report.exit_status
+
+
+def make_runner(args: argparse.Namespace, change: Callable[[fhicl.Table], None] = lambda table: None) -> JobRunner:
+    """The job of the command line, ready to run; ``change`` may alter it first."""
     table = fhicl.load(args.config)
     override(table, args)
+    change(table)
 
     def origin(key: str) -> str | None:
         try:
@@ -76,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         except (KeyError, ConfigurationError):
             return None
 
-    runner = JobRunner(
+    return JobRunner(
         table.to_python(),
         table.dumps(),
         origin=origin,
@@ -84,13 +94,9 @@ def run(args: argparse.Namespace) -> int:
         report_path=args.job_report,
         show_progress=True,
     )
-    report = runner.run()
-    print(runner.summary())
-    _tell(report)
-    return report.exit_status
 
 
-def _tell(report: JobReport) -> None:
+def tell(report: JobReport) -> None:
     """Say on stderr why the exit status is not 0."""
     if report.exit_status == EXIT_INTERRUPTED:
         left = ", ".join(f"{f.path}.partial" for f in report.outputs if not f.complete)

@@ -1,0 +1,18 @@
+"""Analysers that measure: their figures are what ``larmlreco evaluate`` prints."""
+
+from abc import abstractmethod
+from typing import Any
+
+from larmlreco.framework.module import Analyzer
+
+
+class Evaluator(Analyzer):
+    """Base of analysers that compare products with truth; the figures are asked for after the last event."""
+
+    @abstractmethod
+    def results(self) -> dict[str, Any]:
+        """All figures with their errors, as JSON values."""
+
+    @abstractmethod
+    def table(self) -> str:
+        """The figures for people."""
