@@ -82,10 +82,10 @@ def pixel_charge(
         here = low + offset
         wanted = arriving.wire * n_rows + here
         at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-        hit = np.flatnonzero((key[at] == wanted) & (here >= 0) & (here < n_rows))
-        begin = here[hit] * rebin
-        share = _share(arriving, hit, begin, begin + rebin)
-        np.add.at(charge, (first[at[hit]], of_pair[hit]), arriving.charge[hit] * share)
+        pair = np.flatnonzero((key[at] == wanted) & (here >= 0) & (here < n_rows))
+        begin = here[pair] * rebin
+        weight = arriving.charge[pair] * _share(arriving, pair, begin, begin + rebin)
+        charge += _summed(first[at[pair]], of_pair[pair], weight, charge.shape)
     return charge
 
 
@@ -110,8 +110,13 @@ def hit_charge(arriving: Arrivals, group: npt.ArrayLike, n_groups: int, hits: Hi
     pair, hit = pair[near], hit[near]
     share = _share(arriving, pair, hits.start_tick[hit], hits.end_tick[hit])
     of_pair = np.asarray(group, dtype=np.int64)[arriving.deposit[pair]]
-    np.add.at(charge, (hit, of_pair), arriving.charge[pair] * share)
-    return charge
+    return _summed(hit, of_pair, arriving.charge[pair] * share, charge.shape)
+
+
+def _summed(row: Int64, column: Int64, weight: Float64, shape: tuple[int, int]) -> Float64:
+    """Table of this shape with the weights added up."""
+    flat = np.bincount(row * shape[1] + column, weight, shape[0] * shape[1])
+    return np.asarray(flat, dtype=np.float64).reshape(shape)
 
 
 def _share(arriving: Arrivals, pair: Int64, begin: npt.NDArray[np.integer], end: npt.NDArray[np.integer]) -> Float64:
