@@ -88,7 +88,7 @@ class LArCVReader(ForeignReader):
             raise InputError(f"input {path} is truncated: {cut}")
         self._trees = []
         with reading(path, "the list of trees"):
-            for name in self._file.keys(recursive=False, cycle=False):
+            for name in self._file.keys(recursive=False, cycle=False, filter_classname="TTree"):
                 kind, _, producer = name.removesuffix("_tree").partition("_")
                 if name.endswith("_tree") and producer:
                     self._trees.append(_Tree(kind, producer, self._file[name]))

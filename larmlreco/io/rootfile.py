@@ -86,6 +86,9 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
     except (LarmlrecoError, MemoryError):
         raise
     except Exception as error:
+        cut = "" if is_remote(path) else _local_truncation(Path(path))
+        if cut:
+            raise InputError(f"input {path} is truncated: {cut}; {what} cannot be read") from error
         raise InputError(f"input {path}: {what} cannot be read, the file is damaged: {first_line(error)}") from error
 
 
