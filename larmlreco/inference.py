@@ -15,6 +15,7 @@ from torch import Tensor
 from larmlreco.archive import pack, read_archive
 from larmlreco.card import ModelCard
 from larmlreco.errors import ConfigurationError, InputError
+from larmlreco.resources import archives_directory
 from larmlreco.sparse import native
 
 
@@ -71,6 +72,16 @@ class Archive:
         missing = sorted(set(outputs) - set(card.outputs))
         demand(not missing, "the outputs", ", ".join(missing), ", ".join(card.outputs))
 
+    def check_image(self, meta: Mapping[str, Any]) -> None:
+        """Raise ``ConfigurationError`` unless an image (``meta`` of its pixels) was made as the card says."""
+        for key in ("rebin", "threshold"):
+            found, wanted = meta[key], getattr(self.card, key)
+            if found != wanted:
+                raise ConfigurationError(
+                    f"archive {self.path}: its card has {key} {wanted:g}, the images of plane {meta.get('view')} were "
+                    f"made with {found:g}; set {key} of the module that makes them to {wanted:g}"
+                )
+
     def __call__(self, coords: npt.ArrayLike, features: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
         """Outputs by key for coordinates (N, 1+D), integers, the batch item first, and features (N, C).
 
@@ -82,8 +93,8 @@ class Archive:
         if rows.dtype.kind not in "iu":
             raise InputError(f"archive {self.path}: coordinates must be integers; got {rows.dtype}")
         # Copies: arrays of products are read-only, and torch has no tensors that are.
-        sites = torch.tensor(rows.astype(np.int64), device=self.device)
-        values = torch.tensor(np.asarray(features, dtype=np.float32), device=self.device)
+        sites = torch.from_numpy(np.array(rows, dtype=np.int64, order="C")).to(self.device)
+        values = torch.from_numpy(np.array(features, dtype=np.float32, order="C")).to(self.device)
         try:
             # Profiling and fusion help loops of one shape; every event has another and would pay for them again.
             with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
@@ -96,16 +107,19 @@ class Archive:
 def load_archive(path: Path | str, device: str | torch.device = "cpu", threads: int | None = None) -> Archive:
     """Load an archive onto a device; ``threads`` sets torch's number of threads for the whole process.
 
+    ``path`` may be the name of a shipped archive. The device ``auto`` is a GPU where there is one, else the CPU.
     Raises ``InputError`` for a file that is missing, cut short, altered, no archive, or of a newer format, and
     ``ConfigurationError`` where its engine or the device is absent.
     """
-    path = Path(path)
+    path = _find(path)
     card, records = read_archive(path)
     if card.engine == "native":
         try:
             native.require()
         except ConfigurationError as error:
             raise ConfigurationError(f"archive {path}: {error}") from error
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     where = torch.device(device)
     if where.type == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError(f"archive {path}: no CUDA device is available for device {device}; valid here: cpu")
@@ -114,6 +128,15 @@ def load_archive(path: Path | str, device: str | torch.device = "cpu", threads: 
     with quiet_torchscript():
         module = torch.jit.load(io.BytesIO(pack(records)), map_location=where)  # type: ignore[no-untyped-call]
     return Archive(path, card, module, where)
+
+
+def _find(path: Path | str) -> Path:
+    """The path itself, or the shipped archive of that name."""
+    given = Path(path)
+    shipped = archives_directory() / given.name
+    if given.exists() or given.parent != Path() or not shipped.exists():
+        return given
+    return shipped
 
 
 def _reason(error: Exception, rows: int) -> str:

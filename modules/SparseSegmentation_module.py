@@ -1,0 +1,95 @@
+"""Producer of semantic labels of pixels and hits."""
+
+import numpy as np
+
+from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
+from larmlreco.geometry import detector
+from larmlreco.images import pixels_of_hits
+from larmlreco.inference import load_archive
+from larmlreco.labels import SEMANTIC_NAMES
+from larmlreco.products import Assns, Hits, InputTag, Pixels, SemanticScores
+from larmlreco.reco.semantic import best_class, scores_of_hits
+
+
+class SparseSegmentation(Producer):
+    """Classify the pixels of every plane, and the hits, with a sparse network in a TorchScript archive.
+
+    Puts ``SemanticScores`` with the plane's name as instance, row i for pixel i. With ``hits`` given it also puts
+    those of the instance ``hits``, row i for hit i (the charge-weighted mean over the hit's pixels), and the links
+    ``Assns`` ``<plane>_hits`` from rows of the plane's scores to the hits that hold those pixels.
+    """
+
+    class Parameters(ParameterSet):
+        """Parameters of SparseSegmentation."""
+
+        archive: str = parameter("segmentation_uboone.ts", doc="TorchScript archive: a path, or a shipped one's name")
+        images: InputTag = parameter("images", doc="images (Pixels); their instances are the planes' names")
+        hits: InputTag | None = parameter(None, doc="hits to classify; @nil: none")
+        detector: str = parameter(doc="geometry of the images")
+        planes: list[str] = parameter([], doc="planes to classify; empty: all that see an active volume")
+        allow_other_detector: bool = parameter(
+            False, doc="run an archive on a detector or view that its card does not name; the product then says so"
+        )
+
+    def __init__(self, config: Parameters, context: ModuleContext) -> None:
+        self._detector = detector(config.detector)
+        planes = [self._detector.readout_plane(name) for name in config.planes]
+        planes = planes or list(self._detector.active_readout_planes)
+        self._archive = load_archive(config.archive, context.device, context.threads)
+        self._archive.check(
+            task="semantic_segmentation",
+            detector=config.detector,
+            planes={plane.view for plane in planes},
+            class_names=SEMANTIC_NAMES,
+            outputs=["semantic"],
+            allow_other_detector=config.allow_other_detector,
+        )
+        card = self._archive.card
+        context.register_model(self._archive.path.name, card.sha256)
+        self._meta = {
+            "class_names": list(card.class_names),
+            "scheme": "larmlreco",
+            "model": self._archive.path.name,
+            "model_sha256": card.sha256,
+            "model_detector": card.detector,
+            "detector": config.detector,
+            "trained_for_this_detector": config.detector == card.detector,
+        }
+        label, process = config.images.label, config.images.process
+        self._images = {plane.name: self.consumes(Pixels, InputTag(label, plane.name, process)) for plane in planes}
+        self._hits = None if config.hits is None else self.consumes(Hits, config.hits)
+        for name in self._images:
+            self.produces(SemanticScores, name)
+            if self._hits is not None:
+                self.produces(Assns, f"{name}_hits")
+        if self._hits is not None:
+            self.produces(SemanticScores, "hits")
+
+    def produce(self, event: Event) -> None:
+        """Classify one event."""
+        hits = None if self._hits is None else event.get(Hits, self._hits)
+        pair_hits, pair_scores, pair_charge = [], [], []
+        for name, tag in self._images.items():
+            pixels = event.get(Pixels, tag)
+            self._archive.check_image(pixels.meta)
+            coords = np.column_stack([np.zeros(len(pixels), np.int64), pixels.column, pixels.row])
+            scores = self._archive(coords, pixels.adc[:, np.newaxis])["semantic"]
+            meta = {**self._meta, "target": event.key(Pixels, tag).branch}
+            labelled = event.put(SemanticScores(scores=scores, label=best_class(scores), meta=meta), name)
+            if hits is not None and self._hits is not None:
+                hit, pixel = pixels_of_hits(hits, pixels, self._detector)
+                order = np.lexsort((hit, pixel))
+                links = {"left": labelled.branch, "right": event.key(Hits, self._hits).branch}
+                event.put(
+                    Assns(left=pixel[order].astype(np.int32), right=hit[order].astype(np.int32), meta=links),
+                    f"{name}_hits",
+                )
+                pair_hits.append(hit)
+                pair_scores.append(scores[pixel])
+                pair_charge.append(pixels.adc[pixel])
+        if hits is not None and self._hits is not None:
+            scores, label = scores_of_hits(
+                np.concatenate(pair_scores), np.concatenate(pair_charge), np.concatenate(pair_hits), len(hits)
+            )
+            meta = {**self._meta, "target": event.key(Hits, self._hits).branch}
+            event.put(SemanticScores(scores=scores, label=label, meta=meta), "hits")
