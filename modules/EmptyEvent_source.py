@@ -1,6 +1,7 @@
 """Source of events that hold nothing, for jobs that make their own."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from larmlreco.errors import InputError
 from larmlreco.framework import InputFile, ModuleContext, ParameterSet, Source, parameter
@@ -36,6 +37,7 @@ class _Numbers:
     path = "EmptyEvent"
     complete = True
     process_history = ()
+    configurations: Mapping[str, str] = MappingProxyType({})
     subrun_ids: tuple[tuple[int, ...], ...] = ()
     run_ids: tuple[tuple[int, ...], ...] = ()
 

@@ -86,14 +86,21 @@ def make_runner(args: argparse.Namespace, change: Callable[[fhicl.Table], None] 
         except (KeyError, ConfigurationError):
             return None
 
-    return JobRunner(
-        table.to_python(),
-        table.dumps(),
-        origin=origin,
-        selection=Selection(args.estart, frozenset(args.only)),
-        report_path=args.job_report,
-        show_progress=True,
-    )
+    values = table.to_python()
+    try:
+        return JobRunner(
+            values,
+            table.dumps(),
+            origin=origin,
+            selection=Selection(args.estart, frozenset(args.only)),
+            report_path=args.job_report,
+            show_progress=True,
+        )
+    except ConfigurationError as error:
+        if args.job_report:
+            process = str(values.get("process_name", ""))
+            JobReport(process, errors=[str(error)], exit_status=error.exit_status).write(args.job_report)
+        raise
 
 
 def tell(report: JobReport) -> None:

@@ -60,6 +60,7 @@ class JobRunner:
         self._log = logging.getLogger("larmlreco.job.job")
         self._loop: EventLoop | None = None
         self._to_close: list[Output] = []
+        self._begun = False
         self._interrupted = False
 
     def run(self) -> JobReport:
@@ -83,6 +84,7 @@ class JobRunner:
                 self.report.exit_status = 1
                 raise
             finally:
+                current.id = None
                 self._close_incomplete()
                 self._finish_report(time.perf_counter() - wall, time.process_time() - cpu)
         return self.report
@@ -136,6 +138,7 @@ class JobRunner:
             del self.job.services[name]
 
     def _start(self, assembly: Assembly, loop: EventLoop) -> None:
+        self._begun = True
         try:
             for module in self._modules(assembly):
                 guarded(module, "at begin of job", module.begin_job)
@@ -158,7 +161,7 @@ class JobRunner:
                 output.close(complete=False)
             except Exception as error:
                 self._log.error("closing %s: %s", output.path, error)
-        for service in self.job.services.values():
+        for service in self.job.services.values() if self._begun else ():
             try:
                 service.close(complete=False)
             except Exception as error:
@@ -173,8 +176,14 @@ class JobRunner:
             report.exit_status = EXIT_EVENTS_SKIPPED
         report.wall_s, report.cpu_s, report.peak_rss_mb = wall_s, cpu_s, peak_rss_mb()
         report.versions, report.models = self.job.provenance.versions, self.job.provenance.models
-        if self._report_path:
+        if not self._report_path:
+            return
+        try:
             report.write(self._report_path)
+        except LarmlrecoError as error:
+            if not report.errors:
+                raise
+            self._log.error("%s", error)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

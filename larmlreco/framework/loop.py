@@ -106,6 +106,9 @@ class EventLoop:
             finally:
                 opened.file.close()
             opened = self._next_input() if more else None
+        if self._progress is not None and 0 < self._report.read < self._progress.total:
+            self._progress.total = self._report.read
+            self._progress.update(self._report.read)
         if not self.interrupted:
             self._check_all_found()
 
@@ -127,13 +130,24 @@ class EventLoop:
             levels: tuple[Level, ...] = ("event", "subrun", "run")
             keys = {level: file.keys(level) for level in levels}
             history = [record.name for record in file.process_history]
-            if self._progress is not None and isinstance(file.event_ids, Sized):
-                total = self._progress.total + len(file.event_ids)
-                self._progress.total = min(total, self._assembly.limit) if self._assembly.limit >= 0 else total
+            self._expect(file)
             return _Opened(file, summary, history, keys, entries)
         except BaseException:
             file.close()
             raise
+
+    def _expect(self, file: InputFile) -> None:
+        """Add an input to the number of events that the progress counts up to; none is shown where it has no end."""
+        limit, ids = self._assembly.limit, file.event_ids
+        if self._progress is None:
+            return
+        if isinstance(ids, Sized):
+            total = self._progress.total + len(ids)
+            self._progress.total = min(total, limit) if limit >= 0 else total
+        elif limit >= 0:
+            self._progress.total = limit
+        else:
+            self._progress = None
 
     def _opening(self, call: Callable[[], T]) -> T:
         """Call into the source; what it says for users, such as a missing file, needs no more words."""

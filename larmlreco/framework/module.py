@@ -264,6 +264,11 @@ class InputFile(Protocol):
         """Processes that made the file, the earliest first; each has a ``name``."""
         ...
 
+    @property
+    def configurations(self) -> Mapping[str, str]:
+        """FHiCL text of the configuration of each process, as far as the file holds it."""
+        ...
+
     def event_info(self, entry: int) -> tuple[bool, int]:
         """(is real data, time stamp) of an event."""
         ...
@@ -383,7 +388,11 @@ class Output(Module, ABC):
 
 
 class Service(Module):
-    """Something that modules share, configured as ``services.<Class>``."""
+    """Something that modules share, configured as ``services.<Class>``.
+
+    Services are made before the source and the modules, in the order of their names, and see the beginning and the
+    end of the job, not those of runs. ``service_provider`` in the table names the class where it is not the key.
+    """
 
     kind = "service"
 

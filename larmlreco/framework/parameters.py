@@ -195,7 +195,7 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
-        return "a table"
+        return "a table" if value else "{}"
     if isinstance(value, list | tuple):
         shown = ", ".join(map(_shown, value[:4]))
         return f"[{shown}{', ...' if len(value) > 4 else ''}]"

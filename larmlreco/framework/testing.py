@@ -84,6 +84,7 @@ class MemoryFile:
             "run": [by_key(products) for products in held_runs.values()],
         }
         self._undecodable = undecodable or {}
+        self.configurations: dict[str, str] = {}
         self.reads: list[ProductKey] = []
         self.closed = False
 
