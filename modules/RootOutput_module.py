@@ -61,9 +61,9 @@ class RootOutput(Output):
             lost |= {name: why for name, why in file.undecodable(level).items() if self._named(name)}
         if lost:
             self.log.warning(
-                "%s: %d products are not kept, they cannot be decoded: %s",
+                "%s: %s not kept, as they cannot be decoded: %s",
                 file.path,
-                len(lost),
+                "1 product is" if len(lost) == 1 else f"{len(lost)} products are",
                 "; ".join(f"{name} ({why})" for name, why in lost.items()),
             )
         self._not_kept |= lost

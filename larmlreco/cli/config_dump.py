@@ -6,6 +6,8 @@ What is not configuration stands behind #, so that the output for one process is
 import argparse
 
 from larmlreco.errors import ConfigurationError, valid_choices
+from larmlreco.framework import fhicl
+from larmlreco.framework.fhicl import FhiclError
 from larmlreco.io import open_file
 from larmlreco.io.layout import Process
 from larmlreco.io.root_reader import provenance_of
@@ -48,5 +50,13 @@ def description(process: Process) -> list[str]:
     lines += [f"# model {name}: SHA-256 {digest}" for name, digest in process.models.items()]
     lines += [f"# input: {path}" for path in process.inputs]
     lines += [f"# not kept: {name}: {reason}" for name, reason in process.not_kept.items()]
-    lines.append(process.configuration.rstrip() or "# the file holds no configuration of this process")
+    lines.append(_canonical(process.configuration) or "# the file holds no configuration of this process")
     return lines
+
+
+def _canonical(configuration: str) -> str:
+    """The configuration in canonical form; art keeps it as one long line."""
+    try:
+        return fhicl.loads(configuration).dumps().rstrip()
+    except FhiclError:
+        return configuration.rstrip()
