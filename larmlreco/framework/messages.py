@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from larmlreco.errors import OutputError
 from larmlreco.framework.ids import EventID
@@ -47,7 +47,13 @@ class CurrentEvent(logging.Filter):
         return True
 
 
-class _Stream(logging.StreamHandler[TextIO]):
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:  # not subscriptable before Python 3.11
+    _StreamHandler = logging.StreamHandler
+
+
+class _Stream(_StreamHandler):
     """Writes to what stderr is now, so that a redirection holds."""
 
     def __init__(self) -> None:
