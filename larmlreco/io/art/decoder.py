@@ -216,11 +216,10 @@ class _Guess:
         sought = {"checksum": wrong.seen} if is_checksum else {"version": wrong.seen}
         info = self._classes.find(wrong.owner, **sought)
         if info is None:
-            known = ", ".join(
-                str(i.version) for i in sorted(self._classes.versions(wrong.owner), key=lambda i: i.version)
-            )
+            described = self._classes.versions(wrong.owner)
+            known = ", ".join(f"{i.checksum:#x}" if is_checksum else str(i.version) for i in described)
             what = f"checksum {wrong.seen:#x}" if is_checksum else f"version {wrong.seen}"
-            raise DamagedError(f"{wrong.owner} has {what}, which the file does not describe (it describes {known})")
+            raise DamagedError(f"{wrong.owner} has {what}, which the file does not describe; it describes: {known}")
         other._choices[wrong.owner] = _Choice(info, is_checksum)
         return other
 
@@ -250,8 +249,8 @@ class _Program:
         code, self.node = self._instances(type_)
         declared = "\n".join(f"output {name} {dtype}" for name, dtype in self._outputs)
         self.machine = ForthMachine64(
-            "input data\nvariable site\nvariable seen\n"
-            f"{declared}\n: fail site ! halt ;\n: mismatch site ! seen ! halt ;\n{code}\n"
+            f"input data\nvariable site\nvariable seen\nvariable block\n{declared}\n"
+            f": fail site ! halt ;\n: mismatch site ! seen ! halt ;\n-1 block ! {code}\n"
         )
 
     def run(self, data: Bytes, n: int) -> Tree:
@@ -271,6 +270,8 @@ class _Program:
                 raise _WrongGuess(owner, what, machine["seen"] & 0xFFFFFFFF)
             raise DamagedError(f"{owner}: {what} (near byte {machine.input_position('data')} of {len(data)})")
         if error is not None:
+            if machine["block"] >= 0:
+                self._check_first(self._blocks[machine["block"]], data[machine.input_position("data") :])
             raise DamagedError(f"it ends within its content, {error} (after {len(data)} bytes)")
         position = machine.input_position("data")
         if position != len(data):
@@ -279,6 +280,15 @@ class _Program:
 
     def _output(self, name: str) -> npt.NDArray[Any]:
         return np.asarray(self.machine.output(name))
+
+    def _check_first(self, block: _Block, data: Bytes) -> None:
+        """Look for another version in the first of records that need more bytes than there are."""
+        for i, f in enumerate(block.fields):
+            dtype, offset = block.dtype.fields[f"f{i}"][:2]  # type: ignore[index]
+            if f.what in ("version", "checksum") and offset + dtype.itemsize <= len(data):
+                seen = int(data[offset : offset + dtype.itemsize].view(dtype)[0])
+                if seen != f.expected:
+                    raise _WrongGuess(f.owner, f.what, seen)
 
     def _check(self, block: _Block) -> None:
         rows = block.rows(self._output(block.output))
@@ -360,10 +370,8 @@ class _Program:
             return self._column(type_.item, type_.length)
         counts = self._new_output("int64")
         code, node = self._instances(type_.item)
-        return (
-            f"dup 0 do {type_.length} {counts} <- stack loop\n{type_.length} * {code}",
-            _Lists(counts, node),
-        )
+        # the items first: they end with the bytes, whereas a damaged number of arrays may be huge
+        return f"dup {type_.length} * {code}\n0 do {type_.length} {counts} <- stack loop", _Lists(counts, node)
 
     def _texts(self) -> tuple[str, _Node]:
         counts, characters = self._new_output("int64"), self._new_output("uint8")
@@ -381,7 +389,8 @@ class _Program:
             for i, f in enumerate(fields):
                 if f.expected is None:
                     _put(tree, f.path, _BlockColumn(block, i))
-            return f"{block.dtype.itemsize} * data #B-> {block.output}", tree
+            number = len(self._blocks) - 1
+            return f"{number} block ! {block.dtype.itemsize} * data #B-> {block.output} -1 block !", tree
         choice = self._guess.choice(name)
         code, node = self._members(choice.info, member_wise=False)
         return f"0 do {self._open(name)} {self._class_version(choice)}\n1 {code}\n{self._close(name)} loop", node

@@ -73,7 +73,7 @@ class ArtFile:
         for level, name in _TREES.items():
             with self._reading(f"tree {name}"):
                 tree = self._file.get(name)
-            if tree is None:
+            if tree is None or tree.classname != "TTree":
                 trees = ", ".join(sorted({k.split(";")[0] for k in self._file.keys(recursive=False)}))
                 raise InputError(f"input {path} has no tree {name}, so it is not of art; it has: {trees or 'nothing'}")
             self._trees[level] = tree

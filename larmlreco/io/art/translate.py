@@ -138,7 +138,9 @@ def _wires(wire: Any) -> Wires:
         i = int(np.argmin(finite))
         of_roi = int(np.searchsorted(np.cumsum(length), i, side="right"))
         sample = int(begin[of_roi]) + i - int(length[:of_roi].sum())
-        raise DamagedError(f"channel {channel[roi_wire[of_roi]]}: sample {sample} of a ROI is {adc[i]}, not a number")
+        raise DamagedError(
+            f"channel {channel[roi_wire[of_roi]]}: sample {sample} is {adc[i]}; expected a finite number"
+        )
     return Wires(
         channel=channel,
         plane=np.full(len(channel), -1, dtype="i4"),

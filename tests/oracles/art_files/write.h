@@ -19,8 +19,9 @@ namespace files {
     return &wrapper->obj;
   }
 
-  inline void write(const char* path, int split, int n_events, unsigned int points_id, unsigned int features_id) {
-    TFile out(path, "RECREATE");
+  inline void write(const char* path, int split, int compression, int n_events, unsigned int points_id,
+                    unsigned int features_id) {
+    TFile out(path, "RECREATE", "", compression);
     TTree events("Events", "Events"), subruns("SubRuns", "SubRuns"), runs("Runs", "Runs");
     art::EventAuxiliary event;
     events.Branch("EventAuxiliary", &event, 4000, 0);

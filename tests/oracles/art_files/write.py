@@ -41,9 +41,10 @@ def main() -> None:
     DATA.mkdir(exist_ok=True)
     ids = [zlib.crc32(n) for n in (b"recob::SpacePoints_pandora__Reco2.", b"3anab::FeatureVectors_emtrack_x_Reco2.")]
     for split in SPLITS:
-        ROOT.files.write(str(DATA / f"zoo_split{split}.root"), split, N_EVENTS, *ids)
+        compression = 0 if split == 1 else 101  # the tests of damage change bytes of the uncompressed one
+        ROOT.files.write(str(DATA / f"zoo_split{split}.root"), split, compression, N_EVENTS, *ids)
     ROOT.TVirtualStreamerInfo.SetStreamMemberWise(False)
-    ROOT.files.write(str(DATA / "zoo_object_wise.root"), 1, N_EVENTS, *ids)
+    ROOT.files.write(str(DATA / "zoo_object_wise.root"), 1, 101, N_EVENTS, *ids)
     ROOT.files.reference(str(DATA / "zoo_split1.root"), str(DATA / "zoo.json"), N_EVENTS)
     sys.stdout.write(f"wrote {', '.join(p.name for p in sorted(DATA.iterdir()))}\n")
 
