@@ -1,0 +1,299 @@
+"""What is to be drawn of an event, free of any drawing library: planes, and layers of rectangles on them.
+
+A product type gets drawn by a function that turns it into layers, listed in ``LAYERS``; pictures and pages draw
+whatever layers there are.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from larmlreco.errors import ConfigurationError, InputError, valid_choices
+from larmlreco.geometry import Detector, ReadoutPlane, detector, detector_names
+from larmlreco.images import images_of_hits, images_of_wires, readout_plane_of
+from larmlreco.io import Reader
+from larmlreco.labels import SEMANTIC_NAMES
+from larmlreco.products import Hits, Pixels, Product, ProductKey, SemanticScores, TrueParticles, TrueSteps, Wires
+from larmlreco.truth.pixels import pixel_labels
+
+P = TypeVar("P", bound=Product)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Rectangles on a plane, all (N,): column, first and last tick, charge (ADC), class (-1: none)."""
+
+    column: npt.NDArray[np.int32]
+    low: npt.NDArray[np.float32]
+    high: npt.NDArray[np.float32]
+    charge: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Something drawn on all planes: charge, or classes if it has ``classes``; ``marks`` by plane name.
+
+    An ``outline`` layer can also be drawn as frames upon another one.
+    """
+
+    name: str
+    marks: Mapping[str, Marks]
+    classes: tuple[str, ...] = ()
+    outline: bool = False
+
+    def charges(self) -> npt.NDArray[np.float32]:
+        """Charge of all marks."""
+        return np.concatenate([np.zeros(0, np.float32), *(m.charge for m in self.marks.values())])
+
+    def unlabelled(self) -> int:
+        """Marks without a class."""
+        return sum(int((m.label < 0).sum()) for m in self.marks.values())
+
+    def counts(self) -> list[int]:
+        """Marks of every class; nothing for a layer of charge."""
+        labels = [m.label[m.label >= 0] for m in self.marks.values()]
+        counts = np.bincount(np.concatenate([np.zeros(0, np.int32), *labels]), minlength=len(self.classes))
+        return [int(n) for n in counts]
+
+
+@dataclass(frozen=True)
+class PlaneView:
+    """A plane to draw on: its columns, and the ticks [0, ``n_ticks``) of its time axis."""
+
+    name: str
+    title: str
+    column_title: str
+    n_columns: int
+    n_ticks: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Planes that see one drift volume and share a time axis; x in cm (t0 = 0) = ``x_at_0`` + ``x_slope`` * tick.
+
+    The slope is 0 where the detector is not known.
+    """
+
+    title: str
+    planes: tuple[PlaneView, ...]
+    time_title: str
+    x_at_0: float = 0.0
+    x_slope: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An event to draw."""
+
+    title: str
+    subtitle: str
+    groups: tuple[Group, ...]
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class Image:
+    """Pixels to draw: on which plane, and the product's branch ("" for pixels that were made to be drawn)."""
+
+    pixels: Pixels
+    branch: str
+    plane: ReadoutPlane | None
+
+
+@dataclass(frozen=True)
+class EventProducts:
+    """The products of one event, and the images chosen from them."""
+
+    reader: Reader
+    entry: int
+    detector_name: str | None
+    label: str | None
+
+    def all(self, kind: type[P]) -> Iterator[tuple[ProductKey, P]]:
+        """Products of a type that this event has."""
+        keys = self.reader.keys()
+        for key in keys:
+            product = self.reader.read(self.entry, key) if key.type == kind.__name__ else None
+            if isinstance(product, kind):
+                yield key, product
+
+    @cached_property
+    def _stored(self) -> dict[str, tuple[ProductKey, Pixels]]:
+        """The stored images, by instance: those of the label asked for, else of the last module that made some."""
+        stored = list(self.all(Pixels))
+        if self.label is not None and stored:
+            labels = sorted({key.label for key, _ in stored})
+            stored = [(key, pixels) for key, pixels in stored if key.label == self.label]
+            if not stored:
+                raise ConfigurationError(
+                    f"{self.reader.path} has no images of {self.label!r}; {valid_choices(self.label, labels)}"
+                )
+        last = [(key.label, key.process) for key, _ in stored[-1:]]
+        return {key.instance: (key, pixels) for key, pixels in stored if (key.label, key.process) in last}
+
+    @cached_property
+    def detector(self) -> Detector | None:
+        """The detector that the images name, or that was asked for; ``None`` for images of an unknown one."""
+        named = {str(pixels.meta["detector"]) for _, pixels in self._stored.values()} - {""}
+        name = next(iter(named), self.detector_name)
+        if name is None and not self._stored:
+            raise ConfigurationError(
+                f"{self.reader.path} has no images that name their detector; say --detector, "
+                f"one of {', '.join(detector_names())}"
+            )
+        return None if name is None else detector(name)
+
+    @cached_property
+    def images(self) -> dict[str, Image]:
+        """Images by plane name: the stored ones, else made from wires, else from hits."""
+        mine = self.detector
+        if self._stored or mine is None:
+            return {
+                name: Image(pixels, key.branch, readout_plane_of(pixels, mine) if mine else None)
+                for name, (key, pixels) in self._stored.items()
+            }
+        planes = mine.active_readout_planes
+        wires = [product for _, product in self.all(Wires)]
+        hits = [product for _, product in self.all(Hits)]
+        made = images_of_wires(wires[0], mine, planes) if wires else images_of_hits(hits[0], mine, planes)
+        return {plane.name: Image(made[plane.name].pixels, "", plane) for plane in planes}
+
+
+def scene_of(reader: Reader, entry: int, detector_name: str | None = None, label: str | None = None) -> Scene:
+    """All that can be drawn of an event.
+
+    ``label`` chooses among the images of several modules; ``detector_name`` is needed for files without images.
+    Raises ``InputError`` for an event without drawable products, naming those it has, ``ConfigurationError`` for an
+    unknown label or detector.
+    """
+    event = EventProducts(reader, entry, detector_name, label)
+    if not any(any(True for _ in event.all(kind)) for kind in (Pixels, Wires, Hits)):
+        keys = reader.keys()
+        there = ", ".join(f"{key.type} {key.tag}" for key in keys)
+        raise InputError(
+            f"{reader.path}: the event has nothing to draw (Pixels, Wires, Hits); products there: {there or 'none'}"
+        )
+    layers = tuple(layer for make in LAYERS for layer in make(event))
+    run, subrun, number = reader.event_ids[entry]
+    made = " > ".join(process.name for process in reader.process_history)
+    return Scene(
+        title=f"{event.detector.title if event.detector else 'Event'}: run {run}, subrun {subrun}, event {number}",
+        subtitle=reader.path.rsplit("/", 1)[-1] + (f" ({made})" if made else ""),
+        groups=_groups(event, layers),
+        layers=layers,
+    )
+
+
+def _groups(event: EventProducts, layers: tuple[Layer, ...]) -> tuple[Group, ...]:
+    """Planes by the drift volume that they see; of several volumes only those with something to draw."""
+    mine = event.detector
+    if mine is None:
+        views = tuple(_plane_view(name, image, mine) for name, image in event.images.items())
+        return (Group("", views, "row"),)
+    groups = []
+    for tpc in mine.tpcs:
+        here = {p.name: p for p in mine.readout_planes_of(tpc.index)}
+        images = {name: im for name, im in event.images.items() if im.plane is not None and im.plane.name in here}
+        if not any(_belongs(tpc.index, image.plane) for image in images.values()):
+            continue
+        x = mine.tick_to_x([0.0, 1.0], tpc.index)
+        title = f"TPC {tpc.index}" if len(mine.tpcs) > 1 else ""
+        views = tuple(_plane_view(name, image, mine) for name, image in images.items())
+        groups.append(Group(title, views, "tick", float(x[0]), float(x[1] - x[0])))
+    filled = [g for g in groups if any(len(layer.marks.get(p.name, ())) for p in g.planes for layer in layers)]
+    return tuple(filled or groups[:1])
+
+
+def _belongs(tpc: int, plane: ReadoutPlane | None) -> bool:
+    """Whether a plane is the volume's own: not one that it only shares with the volume the plane is named after."""
+    return plane is not None and plane.tpc == tpc
+
+
+def _plane_view(name: str, image: Image, mine: Detector | None) -> PlaneView:
+    meta, plane = image.pixels.meta, image.plane
+    n_ticks = int(meta["n_rows"]) * int(meta["rebin"])
+    if plane is None or mine is None:
+        return PlaneView(name, str(meta["view"]), f"{meta['view']} column", int(meta["n_columns"]), n_ticks)
+    wrapped = any(w.wrapped for w in plane.wire_planes)
+    column = f"{plane.view} channel - {plane.channels[0]}" if wrapped else f"{plane.view} wire"
+    return PlaneView(name, f"{plane.view} plane", column, plane.n_columns, min(n_ticks, mine.n_samples))
+
+
+def _pixel_marks(pixels: Pixels, labels: npt.NDArray[np.int32] | None = None) -> Marks:
+    rebin = int(pixels.meta["rebin"])
+    low = (pixels.row * rebin).astype(np.float32)
+    none = np.full(len(pixels), -1, dtype=np.int32)
+    return Marks(pixels.column, low, low + rebin, pixels.adc, none if labels is None else labels)
+
+
+def _hit_marks(hits: Hits, event: EventProducts, labels: npt.NDArray[np.int32] | None = None) -> dict[str, Marks]:
+    """A hit reaches one standard deviation to both sides of its peak."""
+    mine = event.detector
+    if mine is None:
+        return {}
+    mine.check_channels(hits.channel, "hits")
+    label = np.full(len(hits), -1, dtype=np.int32) if labels is None else labels
+    out = {}
+    for name, image in event.images.items():
+        here = np.isin(hits.channel, image.plane.channels if image.plane else [])
+        column = mine.channel_column[hits.channel[here]].astype(np.int32)
+        peak, width = hits.peak_time[here], np.maximum(hits.rms[here], 0.5)
+        out[name] = Marks(column, peak - width, peak + width, hits.integral[here], label[here])
+    return out
+
+
+def _charge(event: EventProducts) -> Iterator[Layer]:
+    yield Layer("charge", {name: _pixel_marks(image.pixels) for name, image in event.images.items()})
+
+
+def _hits(event: EventProducts) -> Iterator[Layer]:
+    for key, hits in event.all(Hits):
+        marks = _hit_marks(hits, event)
+        if marks:
+            yield Layer(f"hits of {key.label}", marks, outline=True)
+
+
+def _scores(event: EventProducts) -> Iterator[Layer]:
+    """Labels of pixels, one layer a module; labels of hits, one layer a product."""
+    planes = {image.branch: name for name, image in event.images.items()}
+    hits = {key.branch: product for key, product in event.all(Hits)}
+    of_pixels: dict[str, dict[str, Marks]] = {}
+    names: dict[str, tuple[str, ...]] = {}
+    of_hits = []
+    for key, scores in event.all(SemanticScores):
+        target, classes = str(scores.meta.get("target", "")), scores.part_names("scores")
+        if target in planes:
+            names[key.label] = classes
+            marks = _pixel_marks(event.images[planes[target]].pixels, scores.label)
+            of_pixels.setdefault(key.label, {})[planes[target]] = marks
+        elif target in hits:
+            of_hits.append(Layer(f"hit classes of {key.label}", _hit_marks(hits[target], event, scores.label), classes))
+    for label, marks_by_plane in of_pixels.items():
+        yield Layer(f"pixel classes of {label}", marks_by_plane, names[label])
+    yield from of_hits
+
+
+def _truth(event: EventProducts) -> Iterator[Layer]:
+    """True classes of the pixels, where the simulation's deposits are in the file."""
+    particles = [product for _, product in event.all(TrueParticles)]
+    steps = [product for _, product in event.all(TrueSteps)]
+    mine = event.detector
+    if not particles or not steps or mine is None or any(w.wrapped for w in mine.planes):
+        return
+    marks = {
+        name: _pixel_marks(image.pixels, pixel_labels(image.pixels, steps[-1], particles[-1], mine))
+        for name, image in event.images.items()
+    }
+    yield Layer("true classes", marks, SEMANTIC_NAMES)
+
+
+LAYERS: tuple[Callable[[EventProducts], Iterator[Layer]], ...] = (_charge, _hits, _scores, _truth)
+"""What turns products into layers, in the order in which they are drawn."""
