@@ -12,6 +12,8 @@ import numpy as np
 
 from larmlreco.simulation.geant import Shot, World
 
+_ROUNDING = 1.001
+
 
 def main() -> None:
     """Serve until the input ends."""
@@ -56,6 +58,8 @@ class _Geant4:
         self._manager.SetUserInitialization(self._actions)
         self._manager.SetVerboseLevel(0)
         self._manager.Initialize()
+        # A run without events builds the physics tables, so that missing data show before the first event.
+        self._manager.BeamOn(0)
 
     def track(self, shot: Shot) -> tuple[Any, list[tuple[Any, ...]]]:
         """Steps (N, 10): start, end, time, energy, length, track; and tracks as tuples."""
@@ -69,6 +73,7 @@ class _Geant4:
 
 def _detector(g4: Any, world: World, steps: list[tuple[float, ...]]) -> Any:
     append = steps.append
+    longest = world.step * _ROUNDING
 
     class Active(g4.G4VSensitiveDetector):  # type: ignore[misc]
         def ProcessHits(self, step: Any, _history: Any) -> bool:  # noqa: N802
@@ -78,8 +83,12 @@ def _detector(g4: Any, world: World, steps: list[tuple[float, ...]]) -> Any:
             before, after = step.GetPreStepPoint(), step.GetPostStepPoint()
             a, b = before.GetPosition(), after.GetPosition()
             time = (before.GetGlobalTime() + after.GetGlobalTime()) / 2
+            length = step.GetStepLength()
+            if length > longest:
+                # Only neutral particles step so far: they free their energy at the end.
+                a = b
             number = step.GetTrack().GetTrackID()
-            append((a.x, a.y, a.z, b.x, b.y, b.z, time, energy, step.GetStepLength(), number))
+            append((a.x, a.y, a.z, b.x, b.y, b.z, time, energy, length, number))
             return True
 
     class Detector(g4.G4VUserDetectorConstruction):  # type: ignore[misc]

@@ -53,7 +53,8 @@ def find_hits(wires: Wires, detector: Detector, noise_adc: Sequence[float]) -> H
     adc = wires.adc.astype(np.float64)
     length = wires.roi_length.astype(np.int64)
     roi_begin = np.cumsum(length) - length
-    noise = np.asarray(noise_adc, dtype=np.float64)[wires.plane[wires.roi_wire]]
+    plane = detector.channel_plane[wires.channel[wires.roi_wire]]
+    noise = np.asarray(noise_adc, dtype=np.float64)[plane]
     trains = _trains(adc, roi_begin, length, noise)
     peaks = [_peaks(adc[b:e], n) for b, e, n in zip(trains.begin, trains.end, trains.noise, strict=True)]
     count = np.array([len(p) for p in peaks], dtype=np.int64)

@@ -127,6 +127,8 @@ def correlated_noise(count: int, correlation_ticks: float, random: np.random.Gen
     reach = int(np.ceil(4 * correlation_ticks))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(correlation_ticks, 1e-6)) ** 2)
     kernel /= np.sqrt((kernel**2).sum())
+    if not count:
+        return np.zeros(0)
     return np.convolve(random.normal(size=count + 2 * reach), kernel, mode="valid")
 
 

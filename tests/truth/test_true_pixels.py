@@ -144,7 +144,7 @@ def test_true_charge_is_the_signal_of_the_reference_sample(shared_path: Callable
     reader = open_file(shared_path("samples/sim_uboone_art_10evt.root"))
     truth = TruthArchive(shared_path("samples/sim_uboone_art_10evt_truth.npz"))
     assert len(truth.event_ids) == reader.n_events == 10
-    keys = {key.type: key for key in reader.keys()}
+    keys = {key.type: key for key in reader.keys("event")}
     dead = np.asarray(truth.channel_status().channel)
     assert 0.08 < len(dead) / UBOONE.n_channels < 0.09
     for entry in (0, 7):
