@@ -10,6 +10,7 @@ from pathlib import Path
 from larmlreco.errors import ConfigurationError, InputError, OutputError
 from larmlreco.framework import EventID
 from larmlreco.io import Reader, open_file
+from larmlreco.io.root_writer import check_output_path
 
 EXAMPLE = "larmlreco display images.root -e 5000:21:1051 -o event.html"
 
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.output)
     if out.suffix not in _FORMATS:
         raise ConfigurationError(f"-o {out}: unknown format {out.suffix!r}; valid: {', '.join(_FORMATS)}")
+    check_output_path(out, [args.file])
     file = open_file(args.file)
     try:
         from larmlreco.display.scene import scene_of  # drawing libraries load only when there is a file to draw

@@ -238,7 +238,7 @@ def test_images_of_an_unknown_detector(shared_path: Callable[[str], Path], tmp_p
         (["-e", "1:1:9"], 4, "{file} has no event 1:1:9; valid: 1:1:1, 1:1:2"),
         (["--images", "pixels"], 3, "{file} has no images of 'pixels'; valid: images"),
         (["-o", "event.gif"], 3, "-o event.gif: unknown format '.gif'; valid: .html, .png, .pdf, .svg"),
-        (["-o", "absent/event.png"], 5, "cannot write absent/event.png: No such file or directory"),
+        (["-o", "absent/event.png"], 5, "output absent/event.png: directory absent does not exist; make it first"),
     ],
 )
 def test_wrong_requests(
