@@ -2,12 +2,13 @@
 
 from typing import Literal
 
+from larmlreco.errors import ConfigurationError
 from larmlreco.framework import Event, InputFile, ModuleContext, Output, Run, SubRun, parameter
 from larmlreco.framework.event import DataView
 from larmlreco.io.layout import TREES, Process
 from larmlreco.io.reader import EventInfo
 from larmlreco.io.root_reader import provenance_of
-from larmlreco.io.root_writer import RootWriter, check_output_path
+from larmlreco.io.root_writer import HIGHEST_LEVEL, RootWriter, check_output_path
 from larmlreco.products import Product, ProductKey
 from larmlreco.version import __version__
 
@@ -32,6 +33,12 @@ class RootOutput(Output):
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
         super().__init__(config, context)
         self._config = config
+        highest = HIGHEST_LEVEL[config.compression]
+        if config.compressionLevel > highest:
+            raise ConfigurationError(
+                f"outputs.{context.label}.compressionLevel: {config.compressionLevel} is more than {config.compression} "
+                f"has; valid: 1 to {highest}"
+            )
         self._inputs: list[str] = []
         self._not_kept: dict[str, str] = {}
         self._writer: RootWriter | None = None
@@ -60,12 +67,8 @@ class RootOutput(Output):
             writer.declare(self.kept(file.keys(level)), level)
             lost |= {name: why for name, why in file.undecodable(level).items() if self._named(name)}
         if lost:
-            self.log.warning(
-                "%s: %s not kept, as they cannot be decoded: %s",
-                file.path,
-                "1 product is" if len(lost) == 1 else f"{len(lost)} products are",
-                "; ".join(f"{name} ({why})" for name, why in lost.items()),
-            )
+            names = "; ".join(f"{name} ({why})" for name, why in lost.items())
+            self.log.warning("%s: not kept because it cannot be decoded: %s", file.path, names)
         self._not_kept |= lost
         writer.add_history(provenance_of(file))
         writer.update_process(self._process())

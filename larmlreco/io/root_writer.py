@@ -34,6 +34,9 @@ _COMPRESSION: Mapping[str, Callable[[int], Any]] = {
     "zlib": uproot.ZLIB,
     "lzma": uproot.LZMA,
 }
+HIGHEST_LEVEL: Mapping[Compression, int] = {"zstd": 22, "lz4": 12, "zlib": 9, "lzma": 9, "none": 22}
+"""Highest level of each algorithm (any level means the same without compression)."""
+
 _ID_TYPE = np.dtype(np.int64)
 _INFO_TYPES: Mapping[str, np.dtype[Any]] = {layout.IS_REAL_DATA: np.dtype(bool), layout.TIME: np.dtype(np.uint64)}
 _NO_INFO = EventInfo(is_real_data=False, time=0)

@@ -187,6 +187,20 @@ def test_refused_outputs(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["Copy.fcl", "in.root"]
 
 
+def test_level_of_compression(tmp_path: Path, given: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "job.fcl"
+    text = COPY.format(process="Copy", commands='["keep *"]')
+    config.write_text(text + "outputs.out.compression: zlib outputs.out.compressionLevel: 10\n")
+    assert main(["run", "-c", str(config), "-s", str(given), "-o", str(tmp_path / "out.root")]) == 3
+    assert "outputs.out.compressionLevel: 10 is more than zlib has; valid: 1 to 9" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_copy_job_of_the_package(tmp_path: Path, given: Path) -> None:
+    assert main(["run", "-c", "run_copy.fcl", "-s", str(given), "-o", str(tmp_path / "out.root")]) == 0
+    assert_same_products(given, tmp_path / "out.root")
+
+
 def test_full_disk_in_a_job(tmp_path: Path, given: Path) -> None:
     config = tmp_path / "job.fcl"
     config.write_text(COPY.format(process="Copy", commands='["keep *"]'))
