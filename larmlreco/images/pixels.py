@@ -66,7 +66,8 @@ def images_of_wires(
     """Images of planes, by plane name, from the regions of interest of wires.
 
     A pixel holds the sum of the samples of its column in its row; ROIs that overlap, or of two wires with the same
-    channel, add up. Samples outside the image's window, dead channels, and channels of other planes are left out.
+    channel, add up. Samples outside the image's window, dead channels, channels of other planes and channels without a
+    wire are left out.
 
     Raises ``InputError`` for a channel outside the geometry, a sample that is not finite, a ROI that begins below 0, or
     ROIs and samples that do not fit together, naming channel, ROI and what would be valid.
