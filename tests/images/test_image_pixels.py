@@ -1,5 +1,6 @@
 """Images of wires and hits against loops over samples."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from larmlreco.images import (
     images_of_wires,
     pixels_of_hits,
 )
-from larmlreco.products import ChannelStatus, Hits, Wires
+from larmlreco.io import open_file
+from larmlreco.products import ChannelStatus, Hits, ProductKey, Wires
 
 UBOONE = detector("microboone")
 Y = UBOONE.readout_plane("Y")
@@ -291,3 +293,18 @@ def test_real_protodune_event(shared_path: Callable[[str], Path]) -> None:
     for name, image in images.items():
         on_plane = np.isin(channel, hd.readout_plane(name).channels)
         assert image.pixels.adc.sum(dtype=np.float64) == pytest.approx(adc[on_plane].sum(dtype=np.float64), rel=1e-6)
+
+
+def test_images_of_the_art_sample_hold_all_charge(shared_path: Callable[[str], Path]) -> None:
+    reference = json.loads(shared_path("samples/sim_uboone_art_10evt_reference.json").read_text())
+    file = open_file(shared_path("samples/sim_uboone_art_10evt.root"))
+    key = ProductKey("Wires", "butcher", "", "Reco1")
+    everything = ImageSettings(threshold=-np.inf, n_samples=6400)
+    for entry, expected in enumerate(reference["events"]):
+        wires = file.read(entry, key)
+        assert isinstance(wires, Wires)
+        images = images_of_wires(wires, UBOONE, UBOONE.readout_planes, everything)
+        for plane in UBOONE.readout_planes:
+            total = images[plane.name].pixels.adc.sum(dtype=np.float64)
+            assert total == pytest.approx(expected["roi_adc_sum"][plane.plane], rel=1e-6)
+    file.close()
