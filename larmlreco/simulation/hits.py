@@ -78,7 +78,7 @@ def _trains(adc: Float64, roi_begin: Int64, length: Int64, noise: Float64) -> _T
     roi_of = np.repeat(np.arange(len(length)), length)
     above = adc > _TRAIN_SIGMA * noise[roi_of]
     new_roi = np.zeros(len(adc), dtype=bool)
-    new_roi[roi_begin] = True
+    new_roi[roi_begin[length > 0]] = True
     starts = np.flatnonzero(above & (new_roi | ~np.concatenate([[False], above[:-1]])))
     after = np.concatenate([~above[1:] | new_roi[1:], [True]]) if len(adc) else np.zeros(0, dtype=bool)
     ends = np.flatnonzero(above & after) + 1
@@ -109,60 +109,72 @@ _COLUMNS = (
 )
 
 
-def _fit(
-    adc: Float64, at: Int64, trains: _Trains, some: Int64, roi_begin: Int64, length: Int64
-) -> tuple[Float64, Bool]:
-    """Fit k Gaussians to each of B trains with peaks ``at`` (B, k).
+@dataclass(frozen=True)
+class _Windows:
+    """Samples ``y`` (B, L) around B trains at times ``t`` from the start of each train; ``inside``: not padding."""
 
-    Returns the rows of the good ones, and which are bad (B,). Levenberg-Marquardt on all trains at once.
-    """
-    n_trains, k = at.shape
+    t: Float64
+    y: Float64
+    inside: Bool
+    length: Int64
+
+
+def _windows(adc: Float64, trains: _Trains, some: Int64, roi_begin: Int64, roi_length: Int64) -> _Windows:
     roi = trains.roi[some]
     low = np.maximum(trains.begin[some] - _FIT_MARGIN, roi_begin[roi])
-    high = np.minimum(trains.end[some] + _FIT_MARGIN, roi_begin[roi] + length[roi])
-    noise = trains.noise[some]
+    high = np.minimum(trains.end[some] + _FIT_MARGIN, roi_begin[roi] + roi_length[roi])
     x = low[:, None] + np.arange(int((high - low).max()))
     inside = x < high[:, None]
     y = np.where(inside, adc[np.minimum(x, len(adc) - 1)], 0.0)
     # Times count from the start of the train: small numbers keep the normal equations well conditioned.
-    t = (x - trains.begin[some, None]).astype(np.float64)
-    last = (trains.end - trains.begin)[some].astype(np.float64)
-    edges = _valleys(adc, at, trains, some)
-    height = np.maximum(adc[at], noise[:, None])
-    share = np.add.reduceat(
-        np.append(adc, 0.0),
-        np.column_stack([edges[:, :-1], edges[:, 1:]]).reshape(n_trains, 2, k).swapaxes(1, 2).ravel(),
-    )[::2].reshape(n_trains, k)
-    width = np.clip(share / (height * _ROOT_2PI), 1.0, _WIDEST)
-    p = np.concatenate([height, (at - trains.begin[some, None]).astype(np.float64), width], axis=1)
+    return _Windows((x - trains.begin[some, None]).astype(np.float64), y, inside, high - low)
 
-    p, residual, jacobian = _least_squares(p, t, y, inside, last)
-    chi2 = (residual**2).sum(axis=1)
-    diagonal = np.arange(3 * k)
-    dof = np.maximum(high - low - 3 * k, 1)
-    goodness = chi2 / noise**2 / dof
-    normal = jacobian.swapaxes(1, 2) @ jacobian
-    normal[:, diagonal, diagonal] += 1e-9
-    covariance = np.linalg.inv(normal) * noise[:, None, None] ** 2
+
+def _first_guess(adc: Float64, at: Int64, edges: Int64, noise: Float64) -> Float64:
+    """Heights, times (flat positions) and widths (B, 3k) of peaks ``at`` (B, k) between ``edges`` (B, k + 1)."""
+    height = np.maximum(adc[at], noise[:, None])
+    summed = np.concatenate([[0.0], np.cumsum(adc)])
+    area = summed[edges[:, 1:]] - summed[edges[:, :-1]]
+    width = np.clip(area / (height * _ROOT_2PI), 1.0, _WIDEST)
+    return np.concatenate([height, at.astype(np.float64), width], axis=1)
+
+
+def _fit(
+    adc: Float64, at: Int64, trains: _Trains, some: Int64, roi_begin: Int64, roi_length: Int64
+) -> tuple[Float64, Bool]:
+    """Fit k Gaussians to each of B trains with peaks ``at`` (B, k), all trains at once.
+
+    Returns the rows of the good ones, and which are bad (B,).
+    """
+    n_trains, k = at.shape
+    noise, start = trains.noise[some], trains.begin[some]
+    windows = _windows(adc, trains, some, roi_begin, roi_length)
+    edges = _valleys(adc, at, trains, some)
+    p = _first_guess(adc, at, edges, noise)
+    p[:, k : 2 * k] -= start[:, None]
+    p, residual, jacobian = _least_squares(p, windows, (trains.end[some] - start).astype(np.float64))
+    dof = np.maximum(windows.length - 3 * k, 1)
+    goodness = (residual**2).sum(axis=1) / noise**2 / dof
+    covariance = np.linalg.inv(_normal(jacobian)) * noise[:, None, None] ** 2
     bad = ~np.isfinite(goodness) | (goodness >= _WORST_CHI2)
     order = np.argsort(p[:, k : 2 * k], axis=1, kind="stable")
     rows = []
+    b = np.arange(n_trains)
     for i in range(k):
-        j = order[:, i]
-        b = np.arange(n_trains)
-        amplitude, middle, sigma = p[b, j], p[b, k + j], p[b, 2 * k + j]
-        variance_a, variance_s = covariance[b, j, j], covariance[b, 2 * k + j, 2 * k + j]
-        mixed = covariance[b, j, 2 * k + j]
-        variance_area = sigma**2 * variance_a + amplitude**2 * variance_s + 2 * amplitude * sigma * mixed
+        height, time, width = order[:, i], k + order[:, i], 2 * k + order[:, i]
+        amplitude, sigma = p[b, height], p[b, width]
+        variance = {j: np.maximum(covariance[b, v, v], 0) for j, v in enumerate((height, time, width))}
+        mixed = 2 * amplitude * sigma * covariance[b, height, width]
+        variance_area = sigma**2 * variance[0] + amplitude**2 * variance[2] + mixed
         columns = {
             "train": some,
             "begin": edges[:, i],
             "end": edges[:, i + 1],
-            "peak": middle + trains.begin[some],
-            "sigma_peak": np.sqrt(np.maximum(covariance[b, k + j, k + j], 0)),
+            "peak": p[b, time] + start,
+            "sigma_peak": np.sqrt(variance[1]),
             "rms": sigma,
             "amplitude": amplitude,
-            "sigma_amplitude": np.sqrt(np.maximum(variance_a, 0)),
+            "sigma_amplitude": np.sqrt(variance[0]),
             "integral": _ROOT_2PI * amplitude * sigma,
             "sigma_integral": _ROOT_2PI * np.sqrt(np.maximum(variance_area, 0)),
             "multiplicity": np.full(n_trains, k),
@@ -174,7 +186,12 @@ def _fit(
     return np.concatenate(rows), bad
 
 
-def _least_squares(p: Float64, t: Float64, y: Float64, inside: Bool, last: Float64) -> tuple[Float64, Float64, Float64]:
+def _normal(jacobian: Float64) -> Float64:
+    """Normal matrices (B, P, P) of derivatives (B, L, P), never singular."""
+    return np.asarray(jacobian.swapaxes(1, 2) @ jacobian + 1e-9 * np.eye(jacobian.shape[2]))
+
+
+def _least_squares(p: Float64, windows: _Windows, last: Float64) -> tuple[Float64, Float64, Float64]:
     """Levenberg-Marquardt for B fits at once; a fit that no longer moves is left alone.
 
     Returns parameters (B, 3k), residuals (B, L) and derivatives (B, L, 3k).
@@ -182,21 +199,18 @@ def _least_squares(p: Float64, t: Float64, y: Float64, inside: Bool, last: Float
     k = p.shape[1] // 3
     diagonal = np.arange(3 * k)
     damping = np.full(len(p), 1e-2)
-    residual, jacobian = _model(p, t, y, inside)
+    residual, jacobian = _model(p, windows, slice(None))
     chi2 = (residual**2).sum(axis=1)
     moving = np.arange(len(p))
     for _ in range(_ITERATIONS):
-        derivative, difference = jacobian[moving], residual[moving]
-        normal = derivative.swapaxes(1, 2) @ derivative
+        normal = _normal(jacobian[moving])
         normal[:, diagonal, diagonal] *= 1 + damping[moving, None]
-        normal[:, diagonal, diagonal] += 1e-9
-        gradient = difference[:, None, :] @ derivative
-        step = np.linalg.solve(normal, gradient[:, 0, :, None])[..., 0]
-        trial = _bounded(p[moving] + step, k, last[moving])
-        new_residual, new_jacobian = _model(trial, t[moving], y[moving], inside[moving])
+        gradient = (residual[moving, None, :] @ jacobian[moving])[:, 0, :, None]
+        trial = _bounded(p[moving] + np.linalg.solve(normal, gradient)[..., 0], k, last[moving])
+        new_residual, new_jacobian = _model(trial, windows, moving)
         new_chi2 = (new_residual**2).sum(axis=1)
-        better = new_chi2 < chi2[moving]
         gain = chi2[moving] - new_chi2
+        better = gain > 0
         improved = moving[better]
         p[improved], residual[improved], jacobian[improved] = trial[better], new_residual[better], new_jacobian[better]
         chi2[improved] = new_chi2[better]
@@ -220,14 +234,15 @@ def _valleys(adc: Float64, at: Int64, trains: _Trains, some: Int64) -> Int64:
     return edges
 
 
-def _model(p: Float64, t: Float64, y: Float64, inside: Bool) -> tuple[Float64, Float64]:
-    """Residual data - model (B, L) and the model's derivatives (B, L, 3k) for amplitudes, times and widths."""
+def _model(p: Float64, windows: _Windows, which: Int64 | slice) -> tuple[Float64, Float64]:
+    """Residual data - model (B, L) and the model's derivatives (B, L, 3k) for heights, times and widths."""
     k = p.shape[1] // 3
     amplitude, middle, sigma = p[:, None, :k], p[:, None, k : 2 * k], p[:, None, 2 * k :]
-    z = (t[:, :, None] - middle) / sigma
-    shape = np.exp(-0.5 * z**2) * inside[:, :, None]
+    z = (windows.t[which][:, :, None] - middle) / sigma
+    shape = np.exp(-0.5 * z**2) * windows.inside[which][:, :, None]
     slope = amplitude * shape * z / sigma
-    return y - (amplitude * shape).sum(axis=2), np.concatenate([shape, slope, slope * z], axis=2)
+    residual = windows.y[which] - (amplitude * shape).sum(axis=2)
+    return residual, np.concatenate([shape, slope, slope * z], axis=2)
 
 
 def _bounded(p: Float64, k: int, last: Float64) -> Float64:

@@ -70,7 +70,7 @@ class ReadoutSettings(ParameterSet):
     lifetime: float = parameter(0.0, doc="electron lifetime; 0: no electron is lost", unit="ms", minimum=0)
     gain_spread: float = parameter(0.0, doc="relative spread of the gain of channels", minimum=0, maximum=0.3)
     noise: tuple[float, ...] = parameter(
-        [0.9, 0.8, 0.5], doc="noise of a sample, a plane", unit="ADC", minimum=0, check=_planes
+        [0.9, 0.8, 0.5], doc="noise of a sample, a plane", unit="ADC", minimum=1e-6, check=_planes
     )
     noise_scale: tuple[float, float] = parameter(
         [1.0, 1.0], doc="range of a factor on the noise, drawn for every event", minimum=0, check=_ordered
