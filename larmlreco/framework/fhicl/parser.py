@@ -44,7 +44,7 @@ _ATOM = re.compile(
     rf"|'(?P<raw>[^']*)'{_AFTER_WORD}"
     rf'|"(?P<quoted>{_QUOTED_TEXT})"{_AFTER_WORD}'
 )
-# A backslash before a closing quote always hides it in FHiCL, so a string cannot end in one; our own dumps can.
+# A backslash before a quote always hides it in FHiCL, even an escaped one, so that no string can end in a backslash.
 _OWN_QUOTED = re.compile(rf'"(?P<quoted>(?:\\.|[^"\\])*)"{_AFTER_WORD}', re.DOTALL)
 _TABLE_ID = re.compile(rf"[0-9a-fA-F]{{40}}{_AFTER_NUMBER}")
 _MODIFIERS = {"@protect_ignore:": Protection.IGNORE, "@protect_error:": Protection.ERROR}
@@ -74,7 +74,8 @@ class _Table:
 def parse(source: Source, strict: bool = True) -> Document:
     """Read the whole text. Raises FhiclError, which names file, line and cause, where art would refuse it.
 
-    Without ``strict``, characters beyond ASCII and strings that end in a backslash are read, too.
+    Without ``strict``, every backslash escapes, also the one before a closing quote, and characters beyond ASCII are
+    read: this reads all that we can dump.
     """
     return _Parser(source, strict).document()
 
@@ -370,9 +371,8 @@ class _Parser:
     def _begin_value(self, stack: list[_Sequence | _Table]) -> Node | None:
         """A value that is no container; or None, with a container opened on the stack where one begins."""
         at = self._at
-        match = _ATOM.match(self._text, at)
-        if match is None and not self._strict:
-            match = _OWN_QUOTED.match(self._text, at)
+        match = None if self._strict else _OWN_QUOTED.match(self._text, at)
+        match = match or _ATOM.match(self._text, at)
         if match is not None:
             self._at = match.end()
             return self._atom(match, at)
@@ -419,10 +419,9 @@ class _Parser:
             if not self._text.startswith(opening, self._skip()):
                 self._fail(f"expected ',' and the imaginary part of a complex number, found {self._found()}")
             self._at += 1
-            after = self._at
             match = _NUMBER.match(self._text, self._skip())
             if match is None:
-                self._fail(f"expected a number as part of a complex number, found {self._found()}", after)
+                self._fail(f"expected a number as part of a complex number, found {self._found()}")
             else:
                 parts.append(_canonical(match.group()))
                 self._at = match.end()
