@@ -50,6 +50,8 @@ def export_archive(
         sha256="",
     )
     records = _script(network)
+    # The hash covers the card as it will be read: whole numbers for floats and tuples for lists would change it.
+    card = ModelCard.from_json(card.to_json(), f"the card for {path}")
     card = replace(card, sha256=digest(records, card))
     partial = path.with_name(path.name + ".partial")
     try:

@@ -36,12 +36,12 @@ def checkpoint(dimension=2, **params):
         dimension=dimension,
         class_names=("track", "shower"),
         features=(Feature("adc", "ADC"),),
-        pixel_size=(1.0, 6.0) if dimension == 2 else (0.3, 0.3, 0.3),
+        pixel_size=(1, 6) if dimension == 2 else (0.3, 0.3, 0.3),
         pixel_units=("wire", "tick") if dimension == 2 else ("cm", "cm", "cm"),
         planes=("U", "V", "Y") if dimension == 2 else (),
         threshold=10.0,
         rebin=6,
-        training={"seed": 1, "data": "none"},
+        training={"seed": 1, "data": "none", "flips": (True, False)},
     )
     return Checkpoint(Architecture("uresnet", params), card).with_state(network.state_dict(), None, {"accuracy": 0.5})
 
@@ -91,7 +91,8 @@ def test_the_card_is_complete(tmp_path):
     assert card.torch_version == torch.__version__
     assert card.network == {"name": "uresnet", "params": source.architecture.params}
     assert list(card.outputs) == ["semantic"]
-    assert (card.training, card.metrics) == ({"seed": 1, "data": "none"}, {"accuracy": 0.5})
+    assert card.training == {"seed": 1, "data": "none", "flips": [True, False]}
+    assert card.metrics == {"accuracy": 0.5}
     assert re.fullmatch("[0-9a-f]{64}", card.sha256)
     assert read_archive(tmp_path / "model.ts")[0] == card
 
