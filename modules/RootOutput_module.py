@@ -17,7 +17,8 @@ class RootOutput(Output):
     """Events, subruns and runs to a ROOT file, with what made them.
 
     A column of a product is a branch ``<Type>_<label>_<instance>_<process>.<column>`` of the tree ``Events``. The file
-    is ``<fileName>.partial`` until the job is over.
+    is ``<fileName>.partial`` until the job is over. To merge files, give them to one job: ``hadd`` does not know what
+    lies beside the trees.
     """
 
     class Parameters(Output.Parameters):
@@ -36,8 +37,8 @@ class RootOutput(Output):
         highest = HIGHEST_LEVEL[config.compression]
         if config.compressionLevel > highest:
             raise ConfigurationError(
-                f"outputs.{context.label}.compressionLevel: {config.compressionLevel} is more than {config.compression} "
-                f"has; valid: 1 to {highest}"
+                f"outputs.{context.label}.compressionLevel: {config.compressionLevel} is more than "
+                f"{config.compression} has; valid: 1 to {highest}"
             )
         self._inputs: list[str] = []
         self._not_kept: dict[str, str] = {}

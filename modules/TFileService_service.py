@@ -15,7 +15,8 @@ class TFileService(Service, HistogramService):
         fileName: str = parameter(doc="file to write (command line: -T)")  # noqa: N815
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
-        check_output_path(config.fileName)
+        source = context.job.configuration.get("source", {})
+        check_output_path(config.fileName, source.get("fileNames", []))
         self._path = config.fileName
         self._directories: dict[str, HistogramDirectory] = {}
 

@@ -9,7 +9,8 @@ branches ``run``, ``subrun``, ``event`` (events also have ``is_real_data`` and `
 - a branch ``<product>.meta``: the number of its ``meta`` in the document of products, -1 where the entry has no such
   product.
 
-The columns are the branches of variable length; the other two kinds hold one number an entry.
+The columns are the branches of variable length; the other two kinds hold one number an entry. ROOT's ``Snapshot`` does
+not know names with dots: ``Define("peak_time", "Hits_gaushit__Reco1.peak_time")`` first.
 
 Beside the trees lie three documents, ``TObjString`` of text that any ROOT reads: ``larmlreco_status`` is ``complete``
 or ``partial``, ``larmlreco_provenance`` (JSON) tells what made the file, process by process, ``larmlreco_products``

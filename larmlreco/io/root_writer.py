@@ -5,6 +5,7 @@ While it is written and after a failure the file is ``<path>.partial``: readable
 
 import contextlib
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -262,6 +263,8 @@ class RootWriter:
         with self._errors():
             self._flush_all()
             self._put_documents(layout.COMPLETE)
+            if self._stream is not None:
+                os.fsync(self._stream.fileno())  # network file systems tell of a full disk only here
             self._close_file()
             partial_path(self.path).replace(self.path)
 

@@ -170,6 +170,28 @@ def test_memory_and_size_grow_as_they_should(tmp_path: Path) -> None:
     assert 4 < many[1] / few[1] < 6
 
 
+def test_reading_keeps_a_bounded_amount_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.root"
+    with RootWriter(path, Process("P")) as writer:
+        for i in range(3000):
+            writer.write((1, 1, i), {KEY: hits(100, i)})
+    code = """
+        import resource, sys
+        from larmlreco.io import open_file
+        reader = open_file(sys.argv[1])
+        for i in range(reader.n_events):
+            for key in reader.keys():
+                reader.read(i, key)
+            if i in (500, reader.n_events - 1):
+                print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(path)], capture_output=True, text=True, check=True
+    )
+    early, late = map(int, done.stdout.split())
+    assert late < early + 10_000  # kB
+
+
 def test_refused_names(tmp_path: Path) -> None:
     (tmp_path / "in.root").touch()
     (tmp_path / "link.root").symlink_to(tmp_path / "in.root")
