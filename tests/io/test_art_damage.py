@@ -130,7 +130,7 @@ def test_any_flipped_bit_of_a_file_is_an_input_error_or_harmless(tmp_path: Path)
             message = ""
             try:
                 file = ArtFile(tmp_path / "flipped.root")
-                for key in file.keys():
+                for key in list(file.keys()):
                     file.read(4, key)
             except InputError as error:
                 message = str(error)

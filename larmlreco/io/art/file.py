@@ -98,7 +98,7 @@ class ArtFile:
             try:
                 inner = wrapped_class(one.class_name)
                 one.translation = translation(inner, self._classes)
-                one.source = source(branch, self._classes)
+                one.source = self._source(level, branch)
                 one.key = self._key(one, one.translation)
             except UndecodableError as error:
                 one.reason = str(error)
@@ -112,6 +112,10 @@ class ArtFile:
                     instance = key.instance + _short(wrapped_class(one.class_name))
                     one.key = ProductKey(key.type, key.label, instance, key.process)
         return found
+
+    def _source(self, level: Level, branch: Any) -> Source:
+        """The source of a product branch; another reader of the same files has its own."""
+        return source(branch, self._classes)
 
     def _key(self, branch: _Branch, made: Translation) -> ProductKey:
         known = self._registry.get(branch.name)

@@ -111,7 +111,7 @@ class ClassInfo:
     elements: tuple[Element, ...] = field(repr=False)
 
 
-_BASIC = {
+BASIC_TYPES = {
     1: "i1", 2: "i2", 3: "i4", 4: "i8", 5: "f4", 6: "i4", 8: "f8", 10: "i1", 11: "u1", 12: "u2", 13: "u4", 14: "u8",
     16: "i8", 17: "u8", 18: "u1",
 }  # fmt: skip
@@ -161,7 +161,7 @@ def named_type(name: str) -> CppType:
     name = normalized(name)
     if name in _NAMED:
         code = _NAMED[name]
-        return Basic(_BASIC[code], code == _BOOL)
+        return Basic(BASIC_TYPES[code], code == _BOOL)
     if name == "Double32_t":
         return Packed("f8", 0.0, 0.0, 0)
     if name in ("string", "TString", "basic_string<char>"):
@@ -230,8 +230,8 @@ def _element(streamer: Any) -> Element:
     result: CppType
     if kind in ("Model_TStreamerSTL", "Model_TStreamerSTLstring"):
         result = _collection(streamer, type_name)
-    elif single in _BASIC:
-        result = Basic(_BASIC[single], single == _BOOL)
+    elif single in BASIC_TYPES:
+        result = Basic(BASIC_TYPES[single], single == _BOOL)
     elif single in (_DOUBLE32, _FLOAT16):
         result = packing(str(streamer.member("fTitle")), single == _DOUBLE32)
     elif kind in ("Model_TStreamerObjectAny", "Model_TStreamerObject") and not type_name.endswith("*"):
@@ -248,8 +248,8 @@ def _collection(streamer: Any, type_name: str) -> CppType:
     if code > 40 and code != 365:
         return Unreadable(f"its member {streamer.member('fName')} is a pointer to a collection ({type_name})")
     result = named_type(type_name)
-    if isinstance(result, Sequence) and isinstance(result.item, Object) and content in _BASIC:
-        result = Sequence(Basic(_BASIC[content], content == _BOOL))  # an enumeration, which has no StreamerInfo
+    if isinstance(result, Sequence) and isinstance(result.item, Object) and content in BASIC_TYPES:
+        result = Sequence(Basic(BASIC_TYPES[content], content == _BOOL))  # an enumeration, which has no StreamerInfo
     if not isinstance(result, Sequence | Text):
         return Unreadable(f"its member {streamer.member('fName')} is a {type_name}, a collection of unknown kind")
     return Headed(result)
@@ -299,3 +299,18 @@ class Classes:
             if version is not None and info.version == version:
                 return info
         return None
+
+    def needed_by(self, name: str) -> list[str]:
+        """The class and all classes that its objects contain, as far as the file describes them."""
+        found: dict[str, None] = {}
+        waiting: list[CppType] = [named_type(name)]
+        while waiting:
+            type_ = waiting.pop()
+            if isinstance(type_, Headed):
+                waiting.append(type_.content)
+            elif isinstance(type_, Sequence | Array):
+                waiting.append(type_.item)
+            elif isinstance(type_, Object) and type_.name not in found:
+                found[type_.name] = None
+                waiting += [element.type for info in self.versions(type_.name) for element in info.elements]
+        return list(found)
