@@ -12,6 +12,9 @@ import pytest
 import uproot
 
 from larmlreco.cli.main import main
+from larmlreco.framework import Output
+from larmlreco.framework.plugins import Registry
+from larmlreco.framework.testing import ModuleHarness
 from larmlreco.io import open_file
 from larmlreco.io.layout import TREES, Process
 from larmlreco.io.reader import EventInfo
@@ -129,6 +132,18 @@ def test_an_output_is_an_input_of_the_next_job(tmp_path: Path, given: Path) -> N
     assert 'process_name: "LArMLImages"' in processes[1].configuration
     assert processes[1].version == processes[1].versions["larmlreco"] == __version__
     assert "numpy" in processes[1].versions
+
+
+def test_models_that_register_late_are_in_the_provenance(tmp_path: Path) -> None:
+    harness = ModuleHarness(Registry().load("RootOutput"), {"fileName": str(tmp_path / "out.root")}, label="out")
+    output = harness.module
+    assert isinstance(output, Output)
+    output.open()
+    output.context.register_model("net", "ab" * 32)
+    output.close(complete=True)
+    process = RootReader(tmp_path / "out.root").provenance.processes[-1]
+    assert process.models == {"net": "ab" * 32}
+    assert process.parameter_set_id == output.context.configuration_sha256
 
 
 def test_several_inputs(tmp_path: Path, given: Path) -> None:
