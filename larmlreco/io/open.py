@@ -41,7 +41,7 @@ def open_file(path: str | Path, reader: ReaderChoice = "auto") -> Reader:
     if "Events" in names:
         from larmlreco.io.art import ArtFile
 
-        return ArtFile(path)
+        return ArtFile(path, file)
     raise InputError(
         f"input {path} holds no events: it has {', '.join(names) or 'nothing'}; "
         "expected a tree Events (art, larmlreco) or image2d_*_tree, particle_*_tree (LArCV2)"

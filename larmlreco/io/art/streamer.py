@@ -249,7 +249,7 @@ def _collection(streamer: Any, type_name: str) -> CppType:
         return Unreadable(f"its member {streamer.member('fName')} is a pointer to a collection ({type_name})")
     result = named_type(type_name)
     if isinstance(result, Sequence) and isinstance(result.item, Object) and content in BASIC_TYPES:
-        result = Sequence(Basic(BASIC_TYPES[content], content == _BOOL))  # an enumeration, which has no StreamerInfo
+        result = Sequence(Basic("i4"))  # an enumeration: has no StreamerInfo, and four bytes whatever it is based on
     if not isinstance(result, Sequence | Text):
         return Unreadable(f"its member {streamer.member('fName')} is a {type_name}, a collection of unknown kind")
     return Headed(result)

@@ -2,6 +2,7 @@
 // Only what ROOT stores is here. Used by write.py to make art-like files with ROOT itself.
 #pragma once
 #include <Rtypes.h>
+#include <TString.h>
 
 #include <array>
 #include <deque>
@@ -9,6 +10,8 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -174,6 +177,7 @@ namespace sumdata {
 
 namespace zoo {
   enum Colour { red, green = 7, blue = -3 };
+  enum class Size : unsigned char { small = 1, large = 250 };
   struct Plain {  // no Class_Version: its headers carry a checksum
     int i{0};
     double d{0};
@@ -223,6 +227,14 @@ namespace zoo {
     std::pair<int, float> two;
     std::vector<std::pair<std::string, Plain>> named;
     std::vector<std::pair<int, std::vector<float>>> tracks;
+    Size size{Size::small};
+    char label[8]{};
+    TString text;
+    std::tuple<int, float, std::string> three;
+    std::unordered_map<int, float> unordered;
+    std::vector<std::map<int, float>> maps;
+    std::map<int, std::vector<Plain>> herd_by_number;
+    std::vector<Base> bases;
     static short Class_Version() { return 5; }
   };
 }

@@ -3,6 +3,7 @@
 #include "classes.h"
 
 #include <cmath>
+#include <cstdio>
 
 namespace fill {
   inline zoo::Plain plain(int seed) { return {seed, seed / 8.0}; }
@@ -50,7 +51,18 @@ namespace fill {
       a.plain_by_number[i] = plain(s + 30 + i);
       a.named.emplace_back("name" + std::to_string(i), plain(s + 40 + i));
       a.tracks.emplace_back(i, std::vector<float>(2 * i, s + 0.25f));
+      a.maps.push_back({{i, s + 0.5f}});
+      a.herd_by_number[i] = std::vector<zoo::Plain>(i, plain(s + 50 + i));
+      zoo::Base base;
+      base.level = static_cast<short>(s + i);
+      base.name = "base" + std::to_string(i);
+      a.bases.push_back(base);
     }
+    if (n) a.unordered[s] = s / 4.0f;
+    a.size = item % 2 ? zoo::Size::large : zoo::Size::small;
+    std::snprintf(a.label, sizeof a.label, "l%d", s);
+    a.text = ("tstring " + std::to_string(s)).c_str();
+    a.three = {s, s / 2.0f, "three" + std::to_string(s)};
     a.two = {s, s / 2.0f};
   }
 

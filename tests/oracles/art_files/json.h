@@ -19,6 +19,25 @@ namespace json {
     out << std::setprecision(17) << "{\"i\":" << p.i << ",\"d\":" << p.d << '}';
   }
 
+  inline void write(std::ostream& out, TString const& text) { out << '"' << text << '"'; }
+
+  inline void write(std::ostream& out, zoo::Base const& b) {
+    out << "{\"level\":" << b.level << ",\"name\":";
+    write(out, b.name);
+    out << '}';
+  }
+
+  template <typename A, typename B, typename C>
+  void write(std::ostream& out, std::tuple<A, B, C> const& t) {
+    out << "{\"_0\":";
+    write(out, std::get<0>(t));
+    out << ",\"_1\":";
+    write(out, std::get<1>(t));
+    out << ",\"_2\":";
+    write(out, std::get<2>(t));
+    out << '}';
+  }
+
   template <typename A, typename B>
   void write(std::ostream& out, std::pair<A, B> const& p) {
     out << "{\"first\":";
@@ -91,6 +110,14 @@ namespace json {
     LARMLRECO_MEMBER(two);
     LARMLRECO_MEMBER(named);
     LARMLRECO_MEMBER(tracks);
+    LARMLRECO_MEMBER(size);
+    LARMLRECO_MEMBER(label);
+    LARMLRECO_MEMBER(text);
+    LARMLRECO_MEMBER(three);
+    LARMLRECO_MEMBER(unordered);
+    LARMLRECO_MEMBER(maps);
+    LARMLRECO_MEMBER(herd_by_number);
+    LARMLRECO_MEMBER(bases);
 #undef LARMLRECO_MEMBER
     out << '}';
   }

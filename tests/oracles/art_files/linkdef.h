@@ -62,6 +62,13 @@
 #pragma link C++ class std::vector<std::pair<std::string, zoo::Plain>>+;
 #pragma link C++ class std::pair<int, std::vector<float>>+;
 #pragma link C++ class std::vector<std::pair<int, std::vector<float>>>+;
+#pragma link C++ class std::tuple<int, float, std::string>+;
+#pragma link C++ class std::unordered_map<int, float>+;
+#pragma link C++ class std::map<int, float>+;
+#pragma link C++ class std::vector<std::map<int, float>>+;
+#pragma link C++ class std::pair<int, std::vector<zoo::Plain>>+;
+#pragma link C++ class std::map<int, std::vector<zoo::Plain>>+;
+#pragma link C++ class std::vector<zoo::Base>+;
 #pragma link C++ class std::vector<zoo::Animal>+;
 #pragma link C++ class art::Wrapper<zoo::Animal>+;
 #pragma link C++ class art::Wrapper<std::vector<zoo::Animal>>+;
