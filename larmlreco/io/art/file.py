@@ -31,6 +31,8 @@ _ID_MEMBERS: Mapping[Level, tuple[str, ...]] = {
     "subrun": ("id_.run_.run_", "id_.subRun_"),
     "run": ("id_.run_",),
 }
+_Records = tuple[IDs, npt.NDArray[np.bool_], npt.NDArray[np.uint64]]
+"""Ids, whether real data, time; the latter two for events only."""
 _BRANCH_NAME = re.compile(r"([^_]+)_([^_]+)_(.*)_([^_]+)\.\Z")
 
 
@@ -70,6 +72,7 @@ class ArtFile:
             self._classes = Classes.from_streamers(_streamers(self._file.file))
         self._trees: dict[Level, Any] = {}
         self._products: dict[Level, list[_Branch]] = {}
+        self._records: dict[Level, _Records] = {}
         for level, name in _TREES.items():
             with self._reading(f"tree {name}"):
                 tree = self._file.get(name)
@@ -209,11 +212,7 @@ class ArtFile:
 
     # -- ids, times, history
 
-    @cached_property
-    def _records(self) -> dict[Level, tuple[IDs, npt.NDArray[np.bool_], npt.NDArray[np.uint64]]]:
-        return {}
-
-    def _auxiliaries(self, level: Level) -> tuple[IDs, npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
+    def _auxiliaries(self, level: Level) -> _Records:
         if level not in self._records:
             name = _AUXILIARIES[level]
             ids, real, time = [], [], []
