@@ -1,14 +1,14 @@
-"""Simulate events in liquid argon with Geant4: wires, hits, dead channels and truth.
+"""Simulate events in liquid argon with Geant4: wires, hits and dead channels, or voxels, with their truth.
 
-The table ``simulation`` of the job says what. Event i depends on the seed and on i alone, so that a large sample can be
-split into jobs with --first. Needs the package extra [sim] and Geant4's data sets.
+The table ``simulation`` of the job says what, its key ``image`` whether wires or voxels. Event i depends on the seed
+and on i alone, so that a large sample can be split into jobs with --first. Needs the package extra [sim] and Geant4's
+data sets.
 """
 
 import argparse
 
 EXAMPLE = "larmlreco simulate -c fcl/simulate_segmentation_uboone.fcl -o sim.root -n 100 --seed 1"
 
-_PROCESS = "Sim"
 _SUBRUN = 1
 
 
@@ -47,36 +47,25 @@ def run(options: argparse.Namespace) -> int:
     from larmlreco.framework.provenance import Provenance
     from larmlreco.io.layout import Process
     from larmlreco.io.root_writer import RootWriter, check_output_path
-    from larmlreco.products import ProductKey
     from larmlreco.progress import Progress
-    from larmlreco.simulation.event import Simulation
-    from larmlreco.simulation.settings import SimulationSettings
+    from larmlreco.simulation.event import PROCESS
+    from larmlreco.simulation.job import make_simulation
     from larmlreco.version import __version__
 
     table = fhicl.load(options.config)
     values = table.to_python()
     if "simulation" not in values:
         raise ConfigurationError(f"{options.config} has no table 'simulation'; it has {', '.join(values) or 'nothing'}")
-    settings = SimulationSettings.parse(values["simulation"], "simulation", "larmlreco simulate", table.origin)
+    run, make = make_simulation(values["simulation"], "larmlreco simulate", table.origin)
     check_output_path(options.output)
     # The seed belongs to what made the file, and is no part of the job's table.
-    made = Provenance(_PROCESS, f"seed: {options.seed}\n{table.dumps()}")
-    process = Process(_PROCESS, __version__, made.configuration, made.configuration_sha256, made.versions)
-    with Simulation(settings) as simulation, RootWriter(options.output, process) as writer:
+    made = Provenance(PROCESS, f"seed: {options.seed}\n{table.dumps()}")
+    process = Process(PROCESS, __version__, made.configuration, made.configuration_sha256, made.versions)
+    with make() as simulation, RootWriter(options.output, process) as writer:
         progress = Progress(options.events, "events")
         for i in range(options.events):
             event = simulation.event(options.seed, options.first + i)
-            named = [
-                ("butcher", event.wires),
-                ("gaushit", event.hits),
-                ("chstatus", event.status),
-                ("largeant", event.steps),
-                ("largeant", event.particles),
-            ]
-            writer.write(
-                (settings.run, _SUBRUN, options.first + i + 1),
-                {ProductKey(type(p).__name__, label, "", _PROCESS): p for label, p in named},
-            )
+            writer.write((run, _SUBRUN, options.first + i + 1), event.products())
             progress.update(i + 1)
     print(f"{options.output}: {options.events} events")
     return 0

@@ -49,4 +49,6 @@ class TrueLabels(Product):
     ``meta``: ``class_names`` and ``scheme`` of the labels, ``target``, the branch name of the labelled product.
     """
 
-    label: Int32 = array_field("i4", "class with the most true charge; -1: no true charge")
+    label: Int32 = array_field("i4", "class with the most true charge or energy; -1: no true charge")
+    cluster: Int32 = array_field("i4", "number of the true cluster in the event; -1: not known", fill=-1)
+    particle: Int32 = array_field("i4", "id of the particle that the cluster belongs to; -1: not known", fill=-1)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from larmlreco.errors import ConfigurationError
 from larmlreco.geometry import Detector, detector
 from larmlreco.labels import SEMANTIC_NAMES
-from larmlreco.products import ChannelStatus, Hits, TrueParticles, TrueSteps, Wires
+from larmlreco.products import ChannelStatus, Hits, Product, ProductKey, TrueParticles, TrueSteps, Wires
 from larmlreco.simulation.geant import Deposits, Geant4, Primary, Tracks, Volume
 from larmlreco.simulation.generators import cosmics, vertex
 from larmlreco.simulation.hits import find_hits
@@ -18,8 +18,11 @@ from larmlreco.simulation.settings import ReadoutSettings, SimulationSettings
 from larmlreco.truth.pixels import plane_arrivals
 from larmlreco.truth.semantic import classify
 
+PROCESS = "Sim"
+"""Process name of simulated products."""
+
 _DEAD = 1
-_LARGEST_SEED = 2**31 - 1
+LARGEST_SEED = 2**31 - 1
 """Geant4's random engine takes a positive long; 31 bits are the same everywhere."""
 
 
@@ -32,6 +35,17 @@ class SimulatedEvent:
     status: ChannelStatus
     steps: TrueSteps
     particles: TrueParticles
+
+    def products(self) -> dict[ProductKey, Product]:
+        """The products under the names that they have in a file."""
+        named = (
+            ("butcher", self.wires),
+            ("gaushit", self.hits),
+            ("chstatus", self.status),
+            ("largeant", self.steps),
+            ("largeant", self.particles),
+        )
+        return {ProductKey(type(p).__name__, label, "", PROCESS): p for label, p in named}
 
 
 class Simulation:
@@ -65,7 +79,7 @@ class Simulation:
         content, tracking, readout = (np.random.default_rng(s) for s in sequences)
         primaries = vertex(self._settings.vertex, self._volume, content)
         primaries += cosmics(self._settings.cosmics, self._volume, self.detector, content)
-        deposits, tracks = self._geant4.track(primaries, int(tracking.integers(1, _LARGEST_SEED)))
+        deposits, tracks = self._geant4.track(primaries, int(tracking.integers(1, LARGEST_SEED)))
         steps = true_steps(deposits, primaries, tracks, self.detector, self._settings.readout.lifetime)
         wires, hits, status = respond(steps, self.detector, self._settings.readout, readout)
         return SimulatedEvent(wires, hits, status, steps, true_particles(tracks, primaries))

@@ -1,4 +1,6 @@
-"""Final states: multi-particle vertices and cosmic muons."""
+"""Final states: multi-particle vertices, isolated particles and cosmic muons."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -6,7 +8,7 @@ import numpy.typing as npt
 from larmlreco.geometry import Detector
 from larmlreco.simulation.geant import Primary, Volume
 from larmlreco.simulation.response import DENSITY_G_CM3
-from larmlreco.simulation.settings import CosmicSettings, VertexSettings
+from larmlreco.simulation.settings import CosmicSettings, IsolatedSettings, ParticleKind, VertexSettings
 
 Float64 = npt.NDArray[np.float64]
 
@@ -36,14 +38,30 @@ def vertex(settings: VertexSettings, volume: Volume, random: np.random.Generator
     """Particles from one random point, at t0 = 0."""
     low, high = np.add(volume.low, settings.border), np.subtract(volume.high, settings.border)
     at = random.uniform(low, high)
-    kinds = list(settings.particles.values())
     out = []
-    for _ in range(_between(settings.multiplicity, random)):
-        kind = kinds[random.integers(len(kinds))]
-        pdg = int(kind.pdg[random.integers(len(kind.pdg))])
+    for _ in range(between(settings.multiplicity, random)):
+        pdg, energy = _draw(settings.particles, random)
         direction = random.normal(size=3) + np.array([0.0, 0.0, settings.forward])
-        out.append(Primary(pdg, random.uniform(*kind.kinetic_energy), _triple(at), _triple(direction)))
+        out.append(Primary(pdg, random.uniform(*energy), _triple(at), _triple(direction)))
     return out
+
+
+def isolated(settings: IsolatedSettings, volume: Volume, random: np.random.Generator) -> list[Primary]:
+    """Single particles at random points of the argon, in random directions, at t0 = 0."""
+    out = []
+    for _ in range(between(settings.count, random)):
+        pdg, energy = _draw(settings.particles, random)
+        at = random.uniform(volume.argon_low, volume.argon_high)
+        direction = random.normal(size=3)
+        out.append(Primary(pdg, random.uniform(*energy), _triple(at), _triple(direction)))
+    return out
+
+
+def _draw(kinds: Mapping[str, ParticleKind], random: np.random.Generator) -> tuple[int, tuple[float, float]]:
+    """PDG code of a particle of one of the kinds, and the range of its kinetic energy (MeV)."""
+    kind = list(kinds.values())[random.integers(len(kinds))]
+    pdg = int(kind.pdg[random.integers(len(kind.pdg))])
+    return pdg, kind.kinetic_energy
 
 
 def cosmics(settings: CosmicSettings, volume: Volume, detector: Detector, random: np.random.Generator) -> list[Primary]:
@@ -52,8 +70,8 @@ def cosmics(settings: CosmicSettings, volume: Volume, detector: Detector, random
     Their times are such that charge from that point arrives at a random sample of the readout.
     """
     arrival = settings.arrival or (0.0, float(detector.n_samples))
-    count = _between(settings.count, random)
-    stopping = min(_between(settings.stopping, random), count)
+    count = between(settings.count, random)
+    stopping = min(between(settings.stopping, random), count)
     out = []
     for i in range(count):
         target = random.uniform(volume.low, volume.high)
@@ -69,7 +87,8 @@ def cosmics(settings: CosmicSettings, volume: Volume, detector: Detector, random
     return out
 
 
-def _between(limits: tuple[int, int], random: np.random.Generator) -> int:
+def between(limits: tuple[int, int], random: np.random.Generator) -> int:
+    """A number from the first to the second limit."""
     return int(random.integers(limits[0], limits[1] + 1))
 
 

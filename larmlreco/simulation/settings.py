@@ -1,5 +1,7 @@
 """Parameters of the simulation, as ``larmlreco simulate`` reads them from the table ``simulation`` of a job."""
 
+import re
+
 from larmlreco.framework.parameters import ParameterSet, parameter
 from larmlreco.truth.spread import ChargeResponse
 
@@ -10,6 +12,10 @@ def _ordered(values: tuple[float, float]) -> str | None:
 
 def _planes(values: tuple[float, ...]) -> str | None:
     return None if len(values) == 3 else "three numbers, one a plane"
+
+
+def _instances(images: dict[str, object]) -> str | None:
+    return None if images and all(re.fullmatch(r"[A-Za-z0-9]+", n) for n in images) else "names of letters and digits"
 
 
 class ParticleKind(ParameterSet):
@@ -37,6 +43,22 @@ class VertexSettings(ParameterSet):
     border: float = parameter(10.0, doc="least distance of the vertex from the border", unit="cm", minimum=0)
     forward: float = parameter(
         0.7, doc="directions are those of a unit Gaussian vector shifted by this along the beam; 0: isotropic"
+    )
+
+
+class IsolatedSettings(ParameterSet):
+    """Single particles at random places of the argon, also around the active volume; all directions are alike."""
+
+    count: tuple[int, int] = parameter([0, 0], doc="number of particles", minimum=0, check=_ordered)
+    particles: dict[str, ParticleKind] = parameter(
+        {
+            "e": {"pdg": [11], "kinetic_energy": [50, 1000]},
+            "mu": {"pdg": [13], "kinetic_energy": [50, 1000]},
+            "antimu": {"pdg": [-13], "kinetic_energy": [50, 1000]},
+            "p": {"pdg": [2212], "kinetic_energy": [50, 400]},
+        },
+        doc="kinds of particles, equally likely",
+        check=lambda kinds: None if kinds else "at least one kind",
     )
 
 
@@ -99,6 +121,7 @@ class ReadoutSettings(ParameterSet):
 class SimulationSettings(ParameterSet):
     """The table ``simulation``."""
 
+    image: str = parameter("wires", doc="what the events are recorded with", choices=("wires",))
     detector: str = parameter("microboone", doc="a detector with one TPC")
     run: int = parameter(1, doc="run number of the events", minimum=1)
     vertex: VertexSettings = parameter({}, doc="particles of an interaction")
@@ -109,3 +132,33 @@ class SimulationSettings(ParameterSet):
     step: float = parameter(0.1, doc="longest Geant4 step in the active volume", unit="cm", minimum=1e-3)
     cut: float = parameter(0.07, doc="Geant4's production cut for secondaries, in range", unit="cm", minimum=1e-4)
     readout: ReadoutSettings = parameter({}, doc="drift and electronics")
+
+
+class VoxelImageSettings(ParameterSet):
+    """One way to make voxels of the deposits."""
+
+    smear: float = parameter(
+        0.0, doc="Gaussian width over which energy is spread, 0: thin, as deposited", unit="voxel", minimum=0, maximum=3
+    )
+    threshold: float = parameter(0.0, doc="voxels with less energy are dropped", unit="MeV", minimum=0)
+
+
+class VoxelSimulationSettings(ParameterSet):
+    """The table ``simulation`` for events of voxels (arXiv 1903.05663, section II)."""
+
+    image: str = parameter("voxels", doc="what the events are recorded with", choices=("voxels",))
+    run: int = parameter(1, doc="run number of the events", minimum=1)
+    size: int = parameter(768, doc="voxels along an edge of the cube", minimum=8, maximum=4096)
+    pitch: float = parameter(0.3, doc="edge of a voxel", unit="cm", minimum=0.01, maximum=10)
+    vertices: tuple[int, int] = parameter([1, 1], doc="number of vertices", minimum=0, check=_ordered)
+    vertex: VertexSettings = parameter({"forward": 0.0}, doc="particles of a vertex")
+    isolated: IsolatedSettings = parameter({"count": [1, 3]}, doc="isolated particles")
+    margin: tuple[float, float, float] = parameter(
+        [20.0, 20.0, 20.0], doc="argon around the cube in x, y, z", unit="cm", minimum=0.1
+    )
+    step: float = parameter(0.1, doc="longest Geant4 step in the cube", unit="cm", minimum=1e-3)
+    cut: float = parameter(0.07, doc="Geant4's production cut for secondaries, in range", unit="cm", minimum=1e-4)
+    images: dict[str, VoxelImageSettings] = parameter(
+        {"thin": {}}, doc="images to make, by the instance name of their products", check=_instances
+    )
+    keep_steps: bool = parameter(False, doc="whether to write the true steps too")
