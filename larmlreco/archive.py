@@ -6,11 +6,11 @@ refused.
 
 import hashlib
 import io
-import json
 import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from larmlreco.card import ModelCard
@@ -40,19 +40,28 @@ def read_archive(path: Path | str) -> tuple[ModelCard, dict[str, bytes]]:
     if text is None:
         raise InputError(f"archive {path} holds no model card ({CARD_RECORD}); larmlreco export writes one")
     card = ModelCard.from_json(text.decode(errors="replace"), f"archive {path}")
-    if digest(records, card) != card.sha256:
+    unsigned = text.replace(f'"{card.sha256}"'.encode(), b'""', 1)
+    if _digest({**records, CARD_RECORD: unsigned}) != card.sha256:
         raise InputError(f"archive {path} was altered: its content does not have the SHA-256 that its card names")
     return card, records
 
 
-def digest(records: Mapping[str, bytes], card: ModelCard) -> str:
-    """SHA-256 (hexadecimal) of the records of an archive without the card's, and of the card without its hash."""
+def seal(records: Mapping[str, bytes], card: ModelCard) -> tuple[ModelCard, bytes]:
+    """The card with the hash of these records and itself, and the archive of both.
+
+    The hash is the SHA-256 (hexadecimal) of all records in the order of their names, each after its name and size; the
+    card is hashed as it stands in the archive, its own hash left empty.
+    """
+    unsigned = replace(card, sha256="")
+    signed = replace(card, sha256=_digest({**records, CARD_RECORD: unsigned.to_json().encode()}))
+    return signed, pack({**records, CARD_RECORD: signed.to_json().encode()})
+
+
+def _digest(records: Mapping[str, bytes]) -> str:
     total = hashlib.sha256()
-    facts = {key: value for key, value in card.to_dict().items() if key != "sha256"}
-    parts = {**records, CARD_RECORD: json.dumps(facts, sort_keys=True).encode()}
-    for name in sorted(parts):
-        total.update(f"{name}\0{len(parts[name])}\0".encode())
-        total.update(parts[name])
+    for name in sorted(records):
+        total.update(f"{name}\0{len(records[name])}\0".encode())
+        total.update(records[name])
     return total.hexdigest()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from larmlreco.archive import CARD_RECORD, digest, pack, unpack
+from larmlreco.archive import seal, unpack
 from larmlreco.card import ModelCard
 from larmlreco.errors import ConfigurationError, OutputError
 from larmlreco.inference import load_archive, quiet_torchscript
@@ -47,16 +47,14 @@ def export_archive(
         engine=engine,
         torch_version=str(torch.__version__),
         larmlreco_version=__version__,
-        sha256="",
     )
-    records = _script(network)
-    # The hash covers the card as it will be read: whole numbers for floats and tuples for lists would change it.
+    # As it will be read: whole numbers become floats where those are meant, lists tuples.
     card = ModelCard.from_json(card.to_json(), f"the card for {path}")
-    card = replace(card, sha256=digest(records, card))
+    card, content = seal(_script(network), card)
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
-            file.write(pack({**records, CARD_RECORD: card.to_json().encode()}))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         _compare(checkpoint, partial, [*_random_samples(card), *samples])

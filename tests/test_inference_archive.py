@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larmlreco.archive import CARD_RECORD, digest, pack, read_archive
+from larmlreco.archive import CARD_RECORD, pack, read_archive, seal
 from larmlreco.card import Feature, ModelCard
 from larmlreco.errors import ConfigurationError, InputError
 from larmlreco.export import export_archive
@@ -47,9 +47,7 @@ def archive(path):
 def rewritten(path, where, **facts):
     """The archive with other facts on its card, and the right hash."""
     card, records = read_archive(path)
-    card = dataclasses.replace(card, **facts)
-    card = dataclasses.replace(card, sha256=digest(records, card))
-    where.write_bytes(pack({**records, CARD_RECORD: card.to_json().encode()}))
+    where.write_bytes(seal(records, dataclasses.replace(card, **facts))[1])
     return where
 
 
