@@ -3,6 +3,7 @@
 Run in an environment with the ROOT wheel and a C++ compiler: ``python tests/oracles/art_files/write.py``.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,13 +40,14 @@ def main() -> None:
     """Write one file for each split level, and the reference."""
     load()
     DATA.mkdir(exist_ok=True)
+    os.chdir(DATA)  # ROOT keeps the name that it was given in the file
     ids = [zlib.crc32(n) for n in (b"recob::SpacePoints_pandora__Reco2.", b"3anab::FeatureVectors_emtrack_x_Reco2.")]
     for split in SPLITS:
         compression = 0 if split == 1 else 101  # the tests of damage change bytes of the uncompressed one
-        ROOT.files.write(str(DATA / f"zoo_split{split}.root"), split, compression, N_EVENTS, *ids)
+        ROOT.files.write(f"zoo_split{split}.root", split, compression, N_EVENTS, *ids)
     ROOT.TVirtualStreamerInfo.SetStreamMemberWise(False)
-    ROOT.files.write(str(DATA / "zoo_object_wise.root"), 1, 101, N_EVENTS, *ids)
-    ROOT.files.reference(str(DATA / "zoo_split1.root"), str(DATA / "zoo.json"), N_EVENTS)
+    ROOT.files.write("zoo_object_wise.root", 1, 101, N_EVENTS, *ids)
+    ROOT.files.reference("zoo_split1.root", "zoo.json", N_EVENTS)
     sys.stdout.write(f"wrote {', '.join(p.name for p in sorted(DATA.iterdir()))}\n")
 
 
