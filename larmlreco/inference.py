@@ -1,6 +1,7 @@
 """Loads TorchScript archives, checks them against the job and runs them on arrays."""
 
 import io
+import math
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -72,14 +73,17 @@ class Archive:
         missing = sorted(set(outputs) - set(card.outputs))
         demand(not missing, "the outputs", ", ".join(missing), ", ".join(card.outputs))
 
-    def check_image(self, meta: Mapping[str, Any]) -> None:
-        """Raise ``ConfigurationError`` unless an image (``meta`` of its pixels) was made as the card says."""
-        for key in ("rebin", "threshold"):
-            found, wanted = meta[key], getattr(self.card, key)
-            if found != wanted:
+    def check_image(self, meta: Mapping[str, Any], charge_scale: float = 1.0) -> None:
+        """Raise ``ConfigurationError`` unless an image (``meta`` of its pixels) was made as the card says.
+
+        ``charge_scale`` is the factor by which the image's charge is multiplied before the network sees it.
+        """
+        for key, scale in (("rebin", 1.0), ("threshold", charge_scale)):
+            found, wanted = meta[key], getattr(self.card, key) / scale
+            if not math.isclose(found, wanted, rel_tol=1e-6):
                 raise ConfigurationError(
-                    f"archive {self.path}: its card has {key} {wanted:g}, the images of plane {meta.get('view')} were "
-                    f"made with {found:g}; set {key} of the module that makes them to {wanted:g}"
+                    f"archive {self.path}: its card asks for images with {key} {wanted:g}, those of plane "
+                    f"{meta.get('view')} were made with {found:g}; set {key} of their module to {wanted:g}"
                 )
 
     def __call__(self, coords: npt.ArrayLike, features: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:

@@ -31,10 +31,15 @@ class SparseSegmentation(Producer):
             False, doc="run an archive on a detector or view that its card does not name; the product then says so"
         )
 
+        charge_scale: float = parameter(
+            1.0, doc="factor from the images' charge to that of the archive's training", minimum=1e-9
+        )
+
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
         self._detector = detector(config.detector)
         planes = [self._detector.readout_plane(name) for name in config.planes]
         planes = planes or list(self._detector.active_readout_planes)
+        self._scale = config.charge_scale
         self._archive = load_archive(config.archive, context.device, context.threads)
         self._archive.check(
             task="semantic_segmentation",
@@ -53,6 +58,7 @@ class SparseSegmentation(Producer):
             "model_sha256": card.sha256,
             "model_detector": card.detector,
             "detector": config.detector,
+            "charge_scale": config.charge_scale,
             "trained_for_this_detector": config.detector == card.detector,
         }
         label, process = config.images.label, config.images.process
@@ -71,9 +77,9 @@ class SparseSegmentation(Producer):
         pair_hits, pair_scores, pair_charge = [], [], []
         for name, tag in self._images.items():
             pixels = event.get(Pixels, tag)
-            self._archive.check_image(pixels.meta)
+            self._archive.check_image(pixels.meta, self._scale)
             coords = np.column_stack([np.zeros(len(pixels), np.int64), pixels.column, pixels.row])
-            scores = self._archive(coords, pixels.adc[:, np.newaxis])["semantic"]
+            scores = self._archive(coords, self._scale * pixels.adc[:, np.newaxis])["semantic"]
             meta = {**self._meta, "target": event.key(Pixels, tag).branch}
             labelled = event.put(SemanticScores(scores=scores, label=best_class(scores), meta=meta), name)
             if hits is not None and self._hits is not None:
