@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     if "training" not in values:
         raise ConfigurationError(f"{options.config} has no table 'training'; it has {', '.join(values) or 'nothing'}")
     config = TrainingParameters.parse(values["training"], "training", "larmlreco train", table.origin)
-    trainer = make_trainer(config, torch.device(options.device))
+    trainer = make_trainer(config, torch.device(options.device), table.origin)
     if options.resume is not None:
         trainer.resume(options.resume)
     result = trainer.run()

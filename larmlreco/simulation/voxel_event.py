@@ -99,7 +99,12 @@ def voxel_image(
     }
     return (
         voxels,
-        TrueLabels(label=label, cluster=cluster, particle=tracks.id[owner], meta={**meta, "labels": "relabelled"}),
+        TrueLabels(
+            label=label,
+            cluster=cluster,
+            particle=tracks.id[owner].astype(np.int32),
+            meta={**meta, "labels": "relabelled"},
+        ),
         TrueLabels(label=voxel_labels(inside, original), meta={**meta, "labels": "original"}),
     )
 

@@ -1,6 +1,8 @@
 """From the ``training`` table of a FHiCL file to a training that can run."""
 
 import glob
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +10,31 @@ import torch
 
 from larmlreco.card import Feature, ModelCard
 from larmlreco.errors import ConfigurationError, InputError
-from larmlreco.framework.parameters import ParameterSet, parameter
+from larmlreco.framework.parameters import Origin, ParameterSet, parameter
 from larmlreco.geometry import detector
 from larmlreco.images.pixels import ImageSettings
-from larmlreco.labels import SEMANTIC_NAMES
+from larmlreco.labels import SCHEMES, SEMANTIC_NAMES
 from larmlreco.models import build
 from larmlreco.models.checkpoint import Architecture, Checkpoint
+from larmlreco.products import InputTag
+from larmlreco.sparse import native
 from larmlreco.train.augment import Augmentation
 from larmlreco.train.planes import plane_images
 from larmlreco.train.schedule import SCHEDULES, Schedule
+from larmlreco.train.store import ImageStore
 from larmlreco.train.trainer import OPTIMIZERS, Plan, Trainer
+from larmlreco.train.voxels import VoxelSource, voxel_images
+
+VOXEL_DETECTOR = "liquid_argon"
+"""What the card of a network for voxels names as its detector: any volume of the same voxels."""
+
+_DATA = "training.data"
 
 
 class DataParameters(ParameterSet):
     """Where the images come from."""
 
+    dimension: int = parameter(2, doc="axes of the images; 3 has parameters of its own", choices=(2,))
     training: list[str] = parameter(doc="files of simulated events to learn from; wildcards allowed")
     validation: list[str] = parameter(doc="files of other events, to choose the best weights by")
     cache: str = parameter("", doc="folder that keeps the images made of the files; empty: none")
@@ -32,12 +44,40 @@ class DataParameters(ParameterSet):
     threshold: float = parameter(10.0, doc="least charge of a pixel", unit="ADC")
 
 
+class VoxelDataParameters(ParameterSet):
+    """Where the images of voxels come from (``dimension: 3``)."""
+
+    dimension: int = parameter(3, doc="axes of the images", choices=(3,))
+    training: list[str] = parameter(doc="files of events to learn from; wildcards allowed")
+    validation: list[str] = parameter(doc="files of other events, to choose the best weights by")
+    cache: str = parameter("", doc="folder that keeps the images made of the files; empty: none")
+    voxels: InputTag = parameter("voxels", doc="images (Voxels)")
+    truth: InputTag = parameter("truth", doc="their true labels (TrueLabels), of the same instances")
+    images: dict[str, float] = parameter(
+        {}, doc="instances to learn, and the part of each file's events to use of it; empty: the only one, all events"
+    )
+    validation_images: dict[str, float] = parameter({}, doc="the same for validation; empty: as for training")
+    voxel_size: float = parameter(0.3, doc="edge of a voxel", unit="cm", minimum=1e-3)
+    scheme: str = parameter(
+        "larmlreco", doc="classes to learn; labels of other schemes are mapped", choices=tuple(SCHEMES)
+    )
+
+    def source(self, name: str) -> VoxelSource:
+        """What to read of the files for training or for validation."""
+        images = self.validation_images if name == "validation" and self.validation_images else self.images
+        return VoxelSource(self.voxels, self.truth, images, self.voxel_size, self.scheme)
+
+
 class ModelParameters(ParameterSet):
     """The network."""
 
     name: str = parameter("uresnet", doc="registered name, or package.module:Class")
     params: dict[str, Any] = parameter({}, doc="arguments of the network beside dimension and classes")
-    engine: str = parameter("portable", doc="engine that computes the convolutions", choices=("portable", "native"))
+    engine: str = parameter(
+        "auto",
+        doc="engine that computes the convolutions; auto: native where it is built",
+        choices=("auto", "portable", "native"),
+    )
 
 
 class ScheduleParameters(ParameterSet):
@@ -54,7 +94,10 @@ class ScheduleParameters(ParameterSet):
 class AugmentationParameters(ParameterSet):
     """Changes of the images that leave their labels true."""
 
-    flip_axes: list[int] = parameter([0, 1], doc="axes that are mirrored in half of the images: 0 wire, 1 time")
+    flip_axes: list[int] = parameter(
+        [0, 1], doc="axes that are mirrored in half of the images: 0 wire, 1 time; of voxels 0 x, 1 y, 2 z"
+    )
+    permute_axes: bool = parameter(False, doc="whether the axes change places; for voxels, where all axes are alike")
     scale_sigma: float = parameter(0.0, doc="width of the log-normal factor on the charge", minimum=0)
     dead_probability: float = parameter(0.0, doc="part of the images that lose blocks of wires", minimum=0, maximum=1)
     dead_blocks: int = parameter(3, doc="most blocks that an image loses", minimum=1)
@@ -65,7 +108,7 @@ class TrainingParameters(ParameterSet):
     """The ``training`` table."""
 
     output: str = parameter(doc="folder for checkpoints and logs")
-    data: DataParameters = parameter(doc="where the images come from")
+    data: dict[str, Any] = parameter(doc="where the images come from: DataParameters, or VoxelDataParameters")
     model: ModelParameters = parameter({}, doc="the network")
     iterations: int = parameter(doc="batches to learn from in all", minimum=1)
     batch_size: int = parameter(8, doc="images in a batch", minimum=1)
@@ -83,41 +126,41 @@ class TrainingParameters(ParameterSet):
     )
 
 
-def make_trainer(config: TrainingParameters, device: torch.device) -> Trainer:
-    """Read the data and build network and trainer. Raises ``ConfigurationError`` or ``InputError`` before it trains."""
-    data = config.data
-    geometry = detector(data.detector)
-    settings = ImageSettings(rebin=data.rebin, threshold=data.threshold)
-    params = {"dimension": 2, "classes": len(SEMANTIC_NAMES), **config.model.params}
+@dataclass(frozen=True)
+class _Data:
+    """The images of a training and what the card says of them."""
+
+    images: Mapping[str, ImageStore]
+    dimension: int
+    class_names: tuple[str, ...]
+    card: Mapping[str, Any]
+
+
+def make_trainer(config: TrainingParameters, device: torch.device, origin: Origin = lambda _: None) -> Trainer:
+    """Read the data and build network and trainer. Raises ``ConfigurationError`` or ``InputError`` before it trains.
+
+    ``origin`` tells where the keys of the table were written.
+    """
+    data = _data(config.data, origin)
+    params = {"dimension": data.dimension, "classes": len(data.class_names), **config.model.params}
     torch.manual_seed(config.seed)
-    network = build(config.model.name, engine=config.model.engine, **params)
-    files = {name: _expanded(getattr(data, name), name) for name in ("training", "validation")}
-    shared = set(files["training"]) & set(files["validation"])
-    if shared:
-        raise ConfigurationError(f"training.data: {min(shared)} is both in training and in validation")
-    cache = Path(data.cache) if data.cache else None
-    images = {name: plane_images(paths, geometry, data.views, settings, cache) for name, paths in files.items()}
+    engine = native.best_engine() if config.model.engine == "auto" else config.model.engine
+    network = build(config.model.name, engine=engine, **params)
     card = ModelCard(
         task="semantic_segmentation",
-        detector=data.detector,
-        dimension=2,
-        planes=tuple(data.views),
-        class_names=SEMANTIC_NAMES,
-        features=(Feature("adc", "ADC"),),
-        pixel_size=(1.0, float(data.rebin)),
-        pixel_units=("wire", "tick"),
-        threshold=data.threshold,
-        rebin=data.rebin,
+        dimension=data.dimension,
+        class_names=data.class_names,
         network={"name": config.model.name, "params": params},
         outputs=dict(network.meanings),
         training={
-            "images": len(images["training"]),
-            "validation_images": len(images["validation"]),
+            "images": len(data.images["training"]),
+            "validation_images": len(data.images["validation"]),
             "iterations": config.iterations,
             "batch_size": config.batch_size,
             "seed": config.seed,
             "class_weights": list(config.class_weights),
         },
+        **data.card,
     )
     schedule = Schedule(**dict(config.schedule), iterations=config.iterations)
     plan = Plan(
@@ -137,14 +180,60 @@ def make_trainer(config: TrainingParameters, device: torch.device) -> Trainer:
     return Trainer(
         Checkpoint(Architecture(config.model.name, params), card),
         network,
-        images["training"],
-        images["validation"],
+        data.images["training"],
+        data.images["validation"],
         plan,
         Augmentation(**{**augmentation, "flip_axes": tuple(config.augmentation.flip_axes)}),
-        SEMANTIC_NAMES,
+        data.class_names,
         Path(config.output),
         device,
     )
+
+
+def _data(table: Mapping[str, Any], origin: Origin) -> _Data:
+    owner = "larmlreco train"
+    if table.get("dimension") == 3:
+        voxels = VoxelDataParameters.parse(table, _DATA, owner, origin)
+        files = _files(voxels)
+        cache = Path(voxels.cache) if voxels.cache else None
+        return _Data(
+            {name: voxel_images(paths, voxels.source(name), cache) for name, paths in files.items()},
+            3,
+            SCHEMES[voxels.scheme],
+            {
+                "detector": VOXEL_DETECTOR,
+                "features": (Feature("energy", "MeV"),),
+                "pixel_size": (voxels.voxel_size,) * 3,
+                "pixel_units": ("cm",) * 3,
+            },
+        )
+    planes = DataParameters.parse(table, _DATA, owner, origin)
+    files = _files(planes)
+    geometry = detector(planes.detector)
+    settings = ImageSettings(rebin=planes.rebin, threshold=planes.threshold)
+    cache = Path(planes.cache) if planes.cache else None
+    return _Data(
+        {name: plane_images(paths, geometry, planes.views, settings, cache) for name, paths in files.items()},
+        2,
+        SEMANTIC_NAMES,
+        {
+            "detector": planes.detector,
+            "planes": tuple(planes.views),
+            "features": (Feature("adc", "ADC"),),
+            "pixel_size": (1.0, float(planes.rebin)),
+            "pixel_units": ("wire", "tick"),
+            "threshold": planes.threshold,
+            "rebin": planes.rebin,
+        },
+    )
+
+
+def _files(data: DataParameters | VoxelDataParameters) -> dict[str, list[Path]]:
+    files = {name: _expanded(getattr(data, name), name) for name in ("training", "validation")}
+    shared = set(files["training"]) & set(files["validation"])
+    if shared:
+        raise ConfigurationError(f"training.data: {min(shared)} is both in training and in validation")
+    return files
 
 
 def _expanded(patterns: list[str], name: str) -> list[Path]:

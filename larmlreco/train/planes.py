@@ -1,6 +1,5 @@
 """Labelled wire-plane images from files of simulated events."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,9 +9,8 @@ from larmlreco.errors import InputError
 from larmlreco.geometry import Detector, ReadoutPlane
 from larmlreco.images.pixels import ImageSettings, dead_channels, images_of_wires
 from larmlreco.io import open_file
-from larmlreco.io.reader import Reader
-from larmlreco.products import ChannelStatus, Product, ProductKey, TrueParticles, TrueSteps, Wires
-from larmlreco.progress import Progress
+from larmlreco.products import ChannelStatus, Product, TrueParticles, TrueSteps, Wires
+from larmlreco.train.files import cached_images, only_key
 from larmlreco.train.images import LabelledImage
 from larmlreco.train.store import ImageStore
 from larmlreco.truth.pixels import pixel_labels
@@ -35,19 +33,8 @@ def plane_images(
     Raises ``InputError`` for a file that cannot be read or lacks wires or truth.
     """
     planes = [plane for plane in detector.readout_planes if plane.view in views]
-    stores = []
-    progress = Progress(len(paths), "files of images")
-    for number, path in enumerate(paths):
-        kept = cache / f"{path.stem}-{_fingerprint(path, detector, planes, settings)}.npz" if cache else None
-        if kept is not None and kept.exists():
-            stores.append(ImageStore.load(kept))
-        else:
-            stores.append(ImageStore.collect(_images(path, detector, planes, settings)))
-            if kept is not None:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                stores[-1].save(kept)
-        progress.update(number + 1)
-    return ImageStore.concatenate(stores)
+    facts = f"{detector.name} {','.join(plane.name for plane in planes)} {settings}"
+    return cached_images(paths, lambda path: _images(path, detector, planes, settings), facts, cache)
 
 
 def _images(
@@ -55,10 +42,10 @@ def _images(
 ) -> Iterator[LabelledImage]:
     reader = open_file(str(path))
     try:
-        keys = {product: _only_key(reader, product) for product in (*NEEDED, ChannelStatus)}
+        keys = {product: only_key(reader, product) for product in (*NEEDED, ChannelStatus)}
         for product in NEEDED:
             if keys[product] is None:
-                there = ", ".join(key.branch for key in reader.keys())
+                there = ", ".join(key.branch for key in reader.keys("event"))
                 raise InputError(f"{path} holds no {product.__name__}; training needs wires and truth; there: {there}")
         for entry in range(reader.n_events):
             got = {product: reader.read(entry, key) for product, key in keys.items() if key is not None}
@@ -81,20 +68,3 @@ def _images(
                 )
     finally:
         reader.close()
-
-
-def _only_key(reader: Reader, product: type[Product]) -> ProductKey | None:
-    keys = [key for key in reader.keys() if key.type == product.__name__]
-    if len(keys) > 1:
-        raise InputError(f"{reader.path} holds {len(keys)} products of type {product.__name__}; expected one")
-    return keys[0] if keys else None
-
-
-def _fingerprint(path: Path, detector: Detector, planes: Sequence[ReadoutPlane], settings: ImageSettings) -> str:
-    """What the images of a file depend on, as far as it can change without a change of this package's version."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist")
-    facts = path.stat()
-    names = ",".join(plane.name for plane in planes)
-    text = f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns} {detector.name} {names} {settings}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

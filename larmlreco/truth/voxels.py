@@ -89,7 +89,8 @@ def voxel_labels(deposits: VoxelDeposits, semantic: npt.ArrayLike) -> Int32:
     n_classes = len(SEMANTIC_NAMES)
     of_pair = np.asarray(semantic, dtype=np.int64)[deposits.particle]
     energy = _sums(deposits.voxel * n_classes + of_pair, deposits.energy, len(deposits.index) * n_classes)
-    return energy.reshape(-1, n_classes).argmax(axis=1).astype(np.int32)
+    best: Int64 = energy.reshape(-1, n_classes).argmax(axis=1)
+    return best.astype(np.int32)
 
 
 def voxel_clusters(
