@@ -231,7 +231,7 @@ def _majority(cluster: Int64, label: Index, n_clusters: int) -> Int64:
     inside = cluster >= 0
     n_labels = int(label.max(initial=0)) + 1
     counts = np.bincount(cluster[inside] * n_labels + label[inside], minlength=n_clusters * n_labels)
-    return counts.reshape(n_clusters, n_labels).argmax(axis=1).astype(np.int64)
+    return np.asarray(counts.reshape(n_clusters, n_labels).argmax(axis=1), dtype=np.int64)
 
 
 def _finite(array: Floats, name: str) -> Float64:
