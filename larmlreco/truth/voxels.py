@@ -178,9 +178,8 @@ def _smeared(
     offsets = np.arange(-reach, reach + 1)
     low = (index[:, :, np.newaxis] + offsets - place[:, :, np.newaxis]) / sigma
     along = ndtr(low + 1 / sigma) - ndtr(low)
-    share = (along[:, 0, :, None, None] * along[:, 1, None, :, None] * along[:, 2, None, None, :]).reshape(
-        len(index), -1
-    )
+    share = along[:, 0, :, None, None] * along[:, 1, None, :, None] * along[:, 2, None, None, :]
+    share = share.reshape(len(index), len(offsets) ** 3)
     share[share < _NEGLIGIBLE] = 0
     share /= share.sum(axis=1, keepdims=True)
     shift = np.stack(np.meshgrid(offsets, offsets, offsets, indexing="ij"), axis=-1).reshape(-1, 3)
