@@ -16,7 +16,8 @@ from torch import Tensor
 from larmlreco.archive import pack, read_archive
 from larmlreco.card import ModelCard
 from larmlreco.errors import ConfigurationError, InputError
-from larmlreco.resources import archives_directory
+from larmlreco.labels import scheme_of
+from larmlreco.resources import archive_path
 from larmlreco.sparse import native
 
 
@@ -86,6 +87,28 @@ class Archive:
                     f"{meta.get('view')} were made with {found:g}; set {key} of their module to {wanted:g}"
                 )
 
+    def check_pitch(self, pitch: npt.ArrayLike, name: str) -> None:
+        """Raise ``ConfigurationError`` unless voxels of this edge (cm), called ``name``, are what the card asks for."""
+        for found in np.asarray(pitch).reshape(-1).tolist():
+            if not all(math.isclose(found, size, rel_tol=1e-4) for size in self.card.pixel_size):
+                raise ConfigurationError(
+                    f"archive {self.path}: its card asks for voxels of {self.card.pixel_size[0]:g} cm, "
+                    f"those of {name} measure {found:g} cm"
+                )
+
+    def label_meta(self, detector: str) -> dict[str, Any]:
+        """What labels that this archive gives to images of a detector say of their origin (``SemanticScores.meta``)."""
+        card = self.card
+        return {
+            "class_names": list(card.class_names),
+            "scheme": scheme_of(card.class_names),
+            "model": self.path.name,
+            "model_sha256": card.sha256,
+            "model_detector": card.detector,
+            "detector": detector,
+            "trained_for_this_detector": detector == card.detector,
+        }
+
     def __call__(self, coords: npt.ArrayLike, features: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
         """Outputs by key for coordinates (N, 1+D), integers, the batch item first, and features (N, C).
 
@@ -115,7 +138,7 @@ def load_archive(path: Path | str, device: str | torch.device = "cpu", threads: 
     Raises ``InputError`` for a file that is missing, cut short, altered, no archive, or of a newer format, and
     ``ConfigurationError`` where its engine or the device is absent.
     """
-    path = _find(path)
+    path = archive_path(path)
     card, records = read_archive(path)
     if card.engine == "native":
         try:
@@ -132,15 +155,6 @@ def load_archive(path: Path | str, device: str | torch.device = "cpu", threads: 
     with quiet_torchscript():
         module = torch.jit.load(io.BytesIO(pack(records)), map_location=where)  # type: ignore[no-untyped-call]
     return Archive(path, card, module, where)
-
-
-def _find(path: Path | str) -> Path:
-    """The path itself, or the shipped archive of that name."""
-    given = Path(path)
-    shipped = archives_directory() / given.name
-    if given.exists() or given.parent != Path() or not shipped.exists():
-        return given
-    return shipped
 
 
 def _reason(error: Exception, rows: int) -> str:

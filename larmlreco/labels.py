@@ -4,7 +4,7 @@ Class names travel with every model and every product; bare numbers mean nothing
 canonical scheme is the order of Domine and Terao (arXiv 1903.05663) and of MicroBooNE's sparse SSNet.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
 
@@ -44,6 +44,12 @@ SCHEMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Known schemes by name."""
+
+
+def scheme_of(class_names: Sequence[str]) -> str:
+    """Name of the scheme with these classes, in order; "" for classes of no known scheme."""
+    return next((name for name, classes in SCHEMES.items() if classes == tuple(class_names)), "")
+
 
 _MAPPINGS: dict[tuple[str, str], dict[str, str]] = {
     ("larmlreco", "track_shower"): {

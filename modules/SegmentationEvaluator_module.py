@@ -1,9 +1,11 @@
 """Evaluator of semantic labels."""
 
+import math
 from typing import Any
 
 import numpy as np
 
+from larmlreco.errors import InputError
 from larmlreco.framework import Event, ModuleContext, ParameterSet, parameter
 from larmlreco.framework.evaluation import Evaluator
 from larmlreco.labels import SEMANTIC_NAMES, TRACK_SHOWER_NAMES, map_labels
@@ -22,7 +24,9 @@ class SegmentationEvaluator(Evaluator):
 
         scores: InputTag = parameter("segmentation", doc="semantic scores (SemanticScores)")
         truth: InputTag = parameter("truth", doc="true labels (TrueLabels)")
-        planes: list[str] = parameter(["U", "V", "Y"], doc="instances that hold the pixels of a plane")
+        planes: list[str] = parameter(
+            ["U", "V", "Y"], doc="instances that hold the pixels of a plane, or an image of voxels"
+        )
         hits: bool = parameter(False, doc="whether to compare the instance of the hits too")
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
@@ -36,21 +40,35 @@ class SegmentationEvaluator(Evaluator):
         names = ["pixels", *self._pairs]
         self._five = {name: SemanticMetrics(SEMANTIC_NAMES) for name in names}
         self._two = {name: SemanticMetrics(TRACK_SHOWER_NAMES) for name in names}
+        self._wrong: dict[str, float] = {}
 
     def analyze(self, event: Event) -> None:
         """Compare one event."""
         all_true, all_scores = [], []
         for name, (scores_tag, truth_tag) in self._pairs.items():
             scores, truth = event.get(SemanticScores, scores_tag), event.get(TrueLabels, truth_tag)
+            for product, tag in ((scores, scores_tag), (truth, truth_tag)):
+                if product.meta.get("scheme") != "larmlreco":
+                    raise InputError(
+                        f"{type(product).__name__} {tag} are of the scheme {product.meta.get('scheme')!r}; "
+                        f"expected larmlreco: {', '.join(SEMANTIC_NAMES)}"
+                    )
             self._add(name, truth.label, _labels(scores))
             if name in self._planes:
                 all_true.append(truth.label)
                 all_scores.append(_labels(scores))
-        self._add("pixels", np.concatenate(all_true), np.concatenate(all_scores, axis=1))
+        wrong = self._add("pixels", np.concatenate(all_true), np.concatenate(all_scores, axis=1))
+        if not math.isnan(wrong):
+            self._wrong[str(event.id)] = wrong
 
-    def _add(self, name: str, truth: Any, predicted: Any) -> None:
-        self._five[name].add(truth, predicted[0])
+    def _add(self, name: str, truth: Any, predicted: Any) -> float:
+        """Part of the labelled rows whose class of five is wrong."""
         self._two[name].add(map_labels(truth, "larmlreco", "track_shower"), predicted[1])
+        return self._five[name].add(truth, predicted[0])
+
+    def wrong_parts(self) -> dict[str, float]:
+        """Part of the pixels whose class of five is wrong, by event."""
+        return dict(self._wrong)
 
     def results(self) -> dict[str, Any]:
         """Figures by instance (``pixels``: all planes), each for ``five_classes`` and ``track_shower``."""

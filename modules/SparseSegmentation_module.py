@@ -5,6 +5,7 @@ import numpy as np
 from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
 from larmlreco.geometry import detector
 from larmlreco.images import pixels_of_hits
+from larmlreco.images.tiles import tile_numbers
 from larmlreco.inference import load_archive
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Assns, Hits, InputTag, Pixels, SemanticScores
@@ -34,12 +35,16 @@ class SparseSegmentation(Producer):
         charge_scale: float = parameter(
             1.0, doc="factor from the images' charge to that of the archive's training", minimum=1e-9
         )
+        tile: int = parameter(
+            0, doc="edge of the tiles that the network sees one by one; 0: the whole image", unit="pixel", minimum=0
+        )
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
         self._detector = detector(config.detector)
         planes = [self._detector.readout_plane(name) for name in config.planes]
         planes = planes or list(self._detector.active_readout_planes)
         self._scale = config.charge_scale
+        self._tile = config.tile
         self._archive = load_archive(config.archive, context.device, context.threads)
         self._archive.check(
             task="semantic_segmentation",
@@ -49,18 +54,8 @@ class SparseSegmentation(Producer):
             outputs=["semantic"],
             allow_other_detector=config.allow_other_detector,
         )
-        card = self._archive.card
-        context.register_model(self._archive.path.name, card.sha256)
-        self._meta = {
-            "class_names": list(card.class_names),
-            "scheme": "larmlreco",
-            "model": self._archive.path.name,
-            "model_sha256": card.sha256,
-            "model_detector": card.detector,
-            "detector": config.detector,
-            "charge_scale": config.charge_scale,
-            "trained_for_this_detector": config.detector == card.detector,
-        }
+        context.register_model(self._archive.path.name, self._archive.card.sha256)
+        self._meta = {**self._archive.label_meta(config.detector), "charge_scale": config.charge_scale}
         label, process = config.images.label, config.images.process
         self._images = {plane.name: self.consumes(Pixels, InputTag(label, plane.name, process)) for plane in planes}
         self._hits = None if config.hits is None else self.consumes(Hits, config.hits)
@@ -78,7 +73,8 @@ class SparseSegmentation(Producer):
         for name, tag in self._images.items():
             pixels = event.get(Pixels, tag)
             self._archive.check_image(pixels.meta, self._scale)
-            coords = np.column_stack([np.zeros(len(pixels), np.int64), pixels.column, pixels.row])
+            tiles = tile_numbers((pixels.column, pixels.row), self._tile)
+            coords = np.column_stack([tiles, pixels.column, pixels.row])
             scores = self._archive(coords, self._scale * pixels.adc[:, np.newaxis])["semantic"]
             meta = {**self._meta, "target": event.key(Pixels, tag).branch}
             labelled = event.put(SemanticScores(scores=scores, label=best_class(scores), meta=meta), name)

@@ -14,10 +14,13 @@ from larmlreco.io.rootfile import is_remote, open_root, reading
 ReaderChoice = Literal["auto", "uproot", "pyroot"]
 
 _ZIP = b"PK\x03\x04"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def open_file(path: str | Path, reader: ReaderChoice = "auto") -> Reader:
-    """Open a file of our own layout, of art, of LArCV2, or an npz archive of wires; the content decides which.
+    """Open a file of our own layout, of art, of LArCV2, of PILArNet (HDF5), or an npz archive of wires.
+
+    The content decides which.
 
     ``reader``: with ``uproot`` (``auto`` is that) files need no dictionaries; with ``pyroot`` ROOT reads them, for art
     files with the dictionaries of their classes.
@@ -29,8 +32,13 @@ def open_file(path: str | Path, reader: ReaderChoice = "auto") -> Reader:
         return _open_with_pyroot(path)
     if not is_remote(path) and Path(path).is_file():
         with Path(path).open("rb") as stream:
-            if stream.read(len(_ZIP)) == _ZIP:
-                return NpzReader(path)
+            head = stream.read(len(_HDF5))
+        if head.startswith(_ZIP):
+            return NpzReader(path)
+        if head == _HDF5:
+            from larmlreco.io.pilarnet import PilarnetReader
+
+            return PilarnetReader(path)
     file = open_root(path)
     with reading(path, "the list of objects"):
         names = list(dict.fromkeys(file.keys(recursive=False, cycle=False)))

@@ -192,7 +192,12 @@ def make_trainer(config: TrainingParameters, device: torch.device, origin: Origi
 
 def _data(table: Mapping[str, Any], origin: Origin) -> _Data:
     owner = "larmlreco train"
-    if table.get("dimension") == 3:
+    dimension = table.get("dimension", 2)
+    if dimension not in (2, 3):
+        raise ConfigurationError(
+            f"{_DATA}.dimension: {owner} does not know {dimension!r}; valid: 2 (planes), 3 (voxels)"
+        )
+    if dimension == 3:
         voxels = VoxelDataParameters.parse(table, _DATA, owner, origin)
         files = _files(voxels)
         cache = Path(voxels.cache) if voxels.cache else None

@@ -1,0 +1,68 @@
+"""Producer of semantic labels of voxels."""
+
+import numpy as np
+
+from larmlreco.errors import ConfigurationError
+from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
+from larmlreco.images.tiles import tile_numbers
+from larmlreco.inference import load_archive
+from larmlreco.products import InputTag, SemanticScores, Voxels
+from larmlreco.reco.semantic import best_class
+
+
+class VoxelSegmentation(Producer):
+    """Classify voxels with a sparse network in a TorchScript archive.
+
+    Puts ``SemanticScores`` with the image's instance, row i for voxel i. The voxels must have the size that the
+    archive's card names.
+    """
+
+    class Parameters(ParameterSet):
+        """Parameters of VoxelSegmentation."""
+
+        archive: str = parameter("segmentation_voxels.ts", doc="TorchScript archive: a path, or a shipped one's name")
+        voxels: InputTag = parameter("voxels", doc="images (Voxels)")
+        images: list[str] = parameter(
+            [""], doc="instances of the images to classify", check=lambda v: None if v else "at least one instance"
+        )
+        detector: str = parameter("liquid_argon", doc="detector of the images, as the archive's card names it")
+        allow_other_detector: bool = parameter(
+            False, doc="run an archive on a detector that its card does not name; the product then says so"
+        )
+        tile: int = parameter(
+            0, doc="edge of the tiles that the network sees one by one; 0: the whole image", unit="voxel", minimum=0
+        )
+
+    def __init__(self, config: Parameters, context: ModuleContext) -> None:
+        self._archive = load_archive(config.archive, context.device, context.threads)
+        self._archive.check(
+            task="semantic_segmentation",
+            detector=config.detector,
+            outputs=["semantic"],
+            allow_other_detector=config.allow_other_detector,
+        )
+        card = self._archive.card
+        if card.dimension != 3:
+            raise ConfigurationError(
+                f"archive {self._archive.path}: the job needs a network for voxels (dimension 3); "
+                f"the card has dimension {card.dimension}"
+            )
+        context.register_model(self._archive.path.name, card.sha256)
+        self._tile = config.tile
+        self._meta = self._archive.label_meta(config.detector)
+        label, process = config.voxels.label, config.voxels.process
+        self._images = {name: self.consumes(Voxels, InputTag(label, name, process)) for name in config.images}
+        for name in self._images:
+            self.produces(SemanticScores, name)
+
+    def produce(self, event: Event) -> None:
+        """Classify one event."""
+        for name, tag in self._images.items():
+            voxels = event.get(Voxels, tag)
+            branch = event.key(Voxels, tag).branch
+            self._archive.check_pitch(voxels.pitch, branch)
+            axes = (voxels.x, voxels.y, voxels.z)
+            coords = np.column_stack([tile_numbers(axes, self._tile), *axes])
+            scores = self._archive(coords, voxels.energy[:, np.newaxis])["semantic"]
+            meta = {**self._meta, "target": branch}
+            event.put(SemanticScores(scores=scores, label=best_class(scores), meta=meta), name)
