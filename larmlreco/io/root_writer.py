@@ -16,6 +16,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 import uproot
+import xxhash
 
 from larmlreco.errors import OutputError
 from larmlreco.io import layout
@@ -29,8 +30,31 @@ FLUSH_ENTRIES = 128
 FLUSH_BYTES = 16 * 1024**2
 """Entries are kept until there are so many of them or so many bytes; the first ones are written after 1, 2, 4, ..."""
 
+
+class _CheckedZSTD(uproot.ZSTD):  # type: ignore[misc]  # uproot has no types
+    """Zstandard frames that end in a checksum of what they hold.
+
+    uproot and ROOT write frames without one, and read most of those that were damaged as other numbers; every reader
+    checks a checksum that is there. LZ4 (in ROOT), zlib and LZMA have theirs anyway.
+    """
+
+    @property
+    def code_pair(self) -> tuple[int, int]:
+        """Algorithm and level as ROOT numbers them."""
+        pair: tuple[int, int] = uproot.ZSTD(self.level).code_pair
+        return pair
+
+    def compress(self, data: Any) -> bytes:
+        """One frame (RFC 8878): byte 4 describes it, bit 2 of that says that a checksum follows the last block."""
+        frame = bytearray(super().compress(data))
+        if not frame[4] & 4:
+            frame[4] |= 4
+            frame += (xxhash.xxh64(data).intdigest() & 0xFFFFFFFF).to_bytes(4, "little")
+        return bytes(frame)
+
+
 _COMPRESSION: Mapping[str, Callable[[int], Any]] = {
-    "zstd": uproot.ZSTD,
+    "zstd": _CheckedZSTD,
     "lz4": uproot.LZ4,
     "zlib": uproot.ZLIB,
     "lzma": uproot.LZMA,
