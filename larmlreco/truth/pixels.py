@@ -4,6 +4,8 @@ A pixel or hit takes the class with the most charge in it after drift and respon
 has no label (-1) and counts for nothing.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
@@ -70,13 +72,25 @@ def pixel_charge(
     ``group`` (deposits,): class or instance of each deposit, 0 to n_groups - 1; ``column`` and ``row`` (pixels,):
     wire, and bin of ``rebin`` samples. Of repeated pixels only the first has charge.
     """
+    charge = np.zeros((len(np.asarray(column)), n_groups))
+    of_deposit = np.asarray(group, dtype=np.int64)
+    for pixel, deposit, weight in pixel_pairs(arriving, column, row, rebin):
+        charge += _summed(pixel, of_deposit[deposit], weight, charge.shape)
+    return charge
+
+
+def pixel_pairs(
+    arriving: Arrivals, column: npt.ArrayLike, row: npt.ArrayLike, rebin: int
+) -> Iterator[tuple[Int64, Int64, Float64]]:
+    """Pixels, deposits and the electrons that go from one to the other, piece by piece; arguments of `pixel_charge`.
+
+    A pixel and a deposit are together in one piece at most. Of repeated pixels only the first has charge.
+    """
     columns, rows = np.asarray(column, dtype=np.int64), np.asarray(row, dtype=np.int64)
-    charge = np.zeros((len(columns), n_groups))
     if not len(columns) or not len(arriving.wire):
-        return charge
+        return
     n_rows = int(rows.max()) + 1
     key, first = np.unique(columns * n_rows + rows, return_index=True)
-    of_pair = np.asarray(group, dtype=np.int64)[arriving.deposit]
     low = np.floor((arriving.tick - _REACH_SIGMA * arriving.sigma) / rebin).astype(np.int64)
     for offset in range(int(np.ceil(2 * _REACH_SIGMA * arriving.sigma.max() / rebin)) + 1):
         here = low + offset
@@ -85,8 +99,7 @@ def pixel_charge(
         pair = np.flatnonzero((key[at] == wanted) & (here >= 0) & (here < n_rows))
         begin = here[pair] * rebin
         weight = arriving.charge[pair] * _share(arriving, pair, begin, begin + rebin)
-        charge += _summed(first[at[pair]], of_pair[pair], weight, charge.shape)
-    return charge
+        yield first[at[pair]], arriving.deposit[pair], weight
 
 
 def hit_charge(arriving: Arrivals, group: npt.ArrayLike, n_groups: int, hits: Hits, plane: int) -> Float64:
