@@ -4,7 +4,7 @@ import importlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class Network(nn.Module):
     repeats it.
     """
 
-    meanings: ClassVar[Mapping[str, str]]
+    meanings: Mapping[str, str]
 
     @abstractmethod
     def raw(self, coords: Tensor, features: Tensor) -> dict[str, Tensor]:

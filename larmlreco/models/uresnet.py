@@ -1,15 +1,16 @@
 """Sparse U-ResNet (Domine and Terao, arXiv 1903.05663): an encoder and a decoder of residual blocks."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from larmlreco.models.network import Network, check_input, register
-from larmlreco.sparse.layers import Convolution, Levels, NormActivation, Pyramid
+from larmlreco.models.preactivation import PreActivation
+from larmlreco.sparse.layers import Convolution, Levels, Pyramid
 
 ORDERS = ("post", "pre")
 """Where norm and activation stand: after each convolution, or before it as in the networks of SPINE."""
@@ -49,7 +50,7 @@ class PostBlock(nn.Module):
         self.conv2 = Convolution(out_channels, out_channels, taps, norm_eps=eps, negative_slope=slope)
         self.shortcut = nn.Linear(in_channels, out_channels, bias=False) if in_channels != out_channels else None
 
-    def forward(self, features: Tensor, around: list[Tensor]) -> Tensor:
+    def forward(self, features: Tensor, around: list[Tensor], sites: Tensor) -> Tensor:
         """Features (M, C_out) from (M, C_in)."""
         residual = features if self.shortcut is None else self.shortcut(features)
         hidden = self.conv1(features, around, features.size(0))
@@ -57,162 +58,176 @@ class PostBlock(nn.Module):
         return out
 
 
-class PreBlock(nn.Module):
-    """Residual block ``conv(act(norm(conv(act(norm(x)))))) + shortcut(x)``."""
+class PostResample(nn.Module):
+    """Strided or transposed convolution between two levels, then norm and activation."""
 
-    def __init__(self, in_channels: int, out_channels: int, taps: int, eps: float, slope: float) -> None:
+    def __init__(self, conv: Convolution) -> None:
         super().__init__()
-        self.norm1 = NormActivation(in_channels, eps, slope)
-        self.conv1 = Convolution(in_channels, out_channels, taps, norm_eps=eps, negative_slope=slope)
-        self.conv2 = Convolution(out_channels, out_channels, taps)
-        self.shortcut = nn.Linear(in_channels, out_channels, bias=False) if in_channels != out_channels else None
+        self.conv = conv
 
-    def forward(self, features: Tensor, around: list[Tensor]) -> Tensor:
-        """Features (M, C_out) from (M, C_in)."""
-        residual = features if self.shortcut is None else self.shortcut(features)
-        hidden = self.conv1(self.norm1(features), around, features.size(0))
-        out: Tensor = self.conv2(hidden, around, features.size(0), residual)
+    def forward(self, features: Tensor, joined: list[Tensor], n_out: int, sites: Tensor) -> Tensor:
+        """Features (n_out, C_out) of the other level from features (M, C_in)."""
+        out: Tensor = self.conv(features, joined, n_out)
         return out
+
+
+class Style(Protocol):
+    """Makes the parts of a U-ResNet; sites (M, 1+D) are those of the features that a part takes.
+
+    ``stem`` and ``last`` change features of the finest sites, the first with a kernel map, ``block`` those of one
+    level, ``resample`` takes them to the next coarser or (``transposed``) the next finer level.
+    """
+
+    def stem(self, in_channels: int, out_channels: int) -> nn.Module:
+        """``forward(features, around, n)``."""
+
+    def block(self, in_channels: int, out_channels: int) -> nn.Module:
+        """``forward(features, around, sites)``."""
+
+    def resample(self, in_channels: int, out_channels: int, transposed: bool) -> nn.Module:
+        """``forward(features, joined, n_out, sites)``."""
+
+    def last(self, channels: int) -> nn.Module | None:
+        """``forward(features, sites)``, or None."""
+
+
+class PostActivation:
+    """Norm and leaky rectifier after each convolution, where they fold and fuse into it."""
+
+    def __init__(self, taps: int, resample_taps: int, norm_eps: float, negative_slope: float) -> None:
+        self._taps, self._resample_taps = taps, resample_taps
+        self._eps, self._slope = norm_eps, negative_slope
+
+    def stem(self, in_channels: int, out_channels: int) -> nn.Module:
+        """The first convolution."""
+        return Convolution(in_channels, out_channels, self._taps, norm_eps=self._eps, negative_slope=self._slope)
+
+    def block(self, in_channels: int, out_channels: int) -> nn.Module:
+        """A residual block."""
+        return PostBlock(in_channels, out_channels, self._taps, self._eps, self._slope)
+
+    def resample(self, in_channels: int, out_channels: int, transposed: bool) -> nn.Module:
+        """The way from a level to the next coarser or (``transposed``) the next finer one."""
+        conv = Convolution(
+            in_channels,
+            out_channels,
+            self._resample_taps,
+            transposed=transposed,
+            norm_eps=self._eps,
+            negative_slope=self._slope,
+        )
+        return PostResample(conv)
+
+    def last(self, channels: int) -> nn.Module | None:
+        """Nothing follows the last block."""
+        return None
 
 
 class Blocks(nn.Module):
     """Residual blocks in a row; the first may change the number of channels."""
 
-    def __init__(
-        self, order: str, in_channels: int, out_channels: int, repetitions: int, taps: int, eps: float, slope: float
-    ) -> None:
+    def __init__(self, style: Style, in_channels: int, out_channels: int, repetitions: int) -> None:
         super().__init__()
-        block = PostBlock if order == "post" else PreBlock
         widths = [in_channels] + [out_channels] * repetitions
-        self.blocks = nn.ModuleList(
-            block(before, after, taps, eps, slope) for before, after in itertools.pairwise(widths)
-        )
+        self.blocks = nn.ModuleList(style.block(before, after) for before, after in itertools.pairwise(widths))
 
-    def forward(self, features: Tensor, around: list[Tensor]) -> Tensor:
+    def forward(self, features: Tensor, around: list[Tensor], sites: Tensor) -> Tensor:
         """Features (M, C_out) from (M, C_in)."""
         for block in self.blocks:
-            features = block(features, around)
+            features = block(features, around, sites)
         return features
-
-
-class Resample(nn.Module):
-    """Strided or transposed convolution between two levels, with norm and activation after or before it."""
-
-    def __init__(
-        self, order: str, in_channels: int, out_channels: int, taps: int, transposed: bool, eps: float, slope: float
-    ) -> None:
-        super().__init__()
-        self.before = NormActivation(in_channels, eps, slope) if order == "pre" else None
-        self.conv = (
-            Convolution(in_channels, out_channels, taps, transposed=transposed)
-            if order == "pre"
-            else Convolution(in_channels, out_channels, taps, transposed=transposed, norm_eps=eps, negative_slope=slope)
-        )
-
-    def forward(self, features: Tensor, joined: list[Tensor], n_out: int) -> Tensor:
-        """Features (n_out, C_out) of the other level."""
-        if self.before is not None:
-            features = self.before(features)
-        out: Tensor = self.conv(features, joined, n_out)
-        return out
 
 
 class Descent(nn.Module):
     """One level of the encoder: residual blocks of ``a`` channels, then a strided convolution to ``b`` channels."""
 
-    def __init__(
-        self, order: str, a: int, b: int, repetitions: int, taps: int, halving: int, eps: float, slope: float
-    ) -> None:
+    def __init__(self, style: Style, a: int, b: int, repetitions: int) -> None:
         super().__init__()
-        self.blocks = Blocks(order, a, a, repetitions, taps, eps, slope)
-        self.down = Resample(order, a, b, halving, False, eps, slope)
+        self.blocks = Blocks(style, a, a, repetitions)
+        self.down = style.resample(a, b, False)
 
     def forward(
-        self, features: Tensor, around: list[Tensor], below: list[Tensor], n_coarse: int
+        self, features: Tensor, around: list[Tensor], below: list[Tensor], n_coarse: int, sites: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The skip (M, a) and the features (n_coarse, b) of the next level, from features (M, a)."""
-        skip: Tensor = self.blocks(features, around)
-        coarse: Tensor = self.down(skip, below, n_coarse)
+        skip: Tensor = self.blocks(features, around, sites)
+        coarse: Tensor = self.down(skip, below, n_coarse, sites)
         return skip, coarse
 
 
 class Ascent(nn.Module):
     """One level of the decoder: a transposed convolution from ``b`` to ``a`` channels, the skip, residual blocks."""
 
-    def __init__(
-        self, order: str, a: int, b: int, repetitions: int, taps: int, halving: int, eps: float, slope: float
-    ) -> None:
+    def __init__(self, style: Style, a: int, b: int, repetitions: int) -> None:
         super().__init__()
-        self.up = Resample(order, b, a, halving, True, eps, slope)
-        self.blocks = Blocks(order, 2 * a, a, repetitions, taps, eps, slope)
+        self.up = style.resample(b, a, True)
+        self.blocks = Blocks(style, 2 * a, a, repetitions)
 
-    def forward(self, features: Tensor, skip: Tensor, around: list[Tensor], below: list[Tensor]) -> Tensor:
-        """Features (M, a) from the features (L, b) of the level below and the skip (M, a)."""
-        finer = self.up(features, below, skip.size(0))
-        out: Tensor = self.blocks(torch.cat([skip, finer], 1), around)
+    def forward(
+        self, features: Tensor, skip: Tensor, around: list[Tensor], below: list[Tensor], sites: Tensor, coarse: Tensor
+    ) -> Tensor:
+        """Features (M, a) from the features (L, b) of the level below, on sites ``coarse``, and the skip (M, a)."""
+        finer = self.up(features, below, skip.size(0), coarse)
+        out: Tensor = self.blocks(torch.cat([skip, finer], 1), around, sites)
         return out
 
 
 class Backbone(nn.Module):
-    """The U: features of the finest sites in, ``filters`` features of the finest sites out.
+    """The U: features of the finest sites in, ``widths[0]`` features of the finest sites out.
 
-    Level ``i`` of ``depth`` has ``(i + 1) * filters`` channels and ``repetitions`` residual blocks on the way down and
-    on the way up; skips are concatenated, skip channels first.
+    Level ``i`` has ``widths[i]`` channels and ``repetitions`` residual blocks on the way down and on the way up; skips
+    are concatenated, skip channels first. Raises ``ValueError`` for numbers below 1.
     """
 
-    def __init__(
-        self,
-        dimension: int,
-        in_channels: int,
-        filters: int,
-        depth: int,
-        repetitions: int,
-        kernel_size: int,
-        order: str,
-        eps: float,
-        slope: float,
-    ) -> None:
+    def __init__(self, style: Style, in_channels: int, widths: Sequence[int], repetitions: int) -> None:
         super().__init__()
-        if order not in ORDERS:
-            raise ValueError(f"unknown order {order!r}; valid: {', '.join(ORDERS)}")
-        if dimension not in (2, 3):
-            raise ValueError(f"dimension must be 2 or 3; got {dimension}")
-        for name, number in (("filters", filters), ("depth", depth), ("repetitions", repetitions)):
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1; got {number}")
-        widths = [(level + 1) * filters for level in range(depth)]
-        taps, halving = kernel_size**dimension, 2**dimension
-        self.stem = (
-            Convolution(in_channels, filters, taps)
-            if order == "pre"
-            else Convolution(in_channels, filters, taps, norm_eps=eps, negative_slope=slope)
-        )
+        for name, numbers in (("filters", widths), ("repetitions", [repetitions])):
+            if min(numbers) < 1:
+                raise ValueError(f"{name} must be at least 1; got {min(numbers)}")
+        self.stem = style.stem(in_channels, widths[0])
         steps = list(itertools.pairwise(widths))
-        self.descents = nn.ModuleList(Descent(order, a, b, repetitions, taps, halving, eps, slope) for a, b in steps)
-        self.bottom = Blocks(order, widths[-1], widths[-1], repetitions, taps, eps, slope)
+        self.descents = nn.ModuleList(Descent(style, a, b, repetitions) for a, b in steps)
+        self.bottom = Blocks(style, widths[-1], widths[-1], repetitions)
         # Deepest first, the order in which they run.
-        self.ascents = nn.ModuleList(
-            Ascent(order, a, b, repetitions, taps, halving, eps, slope) for a, b in reversed(steps)
-        )
-        self.last = NormActivation(filters, eps, slope) if order == "pre" else None
+        self.ascents = nn.ModuleList(Ascent(style, a, b, repetitions) for a, b in reversed(steps))
+        self.last = style.last(widths[0])
 
-    def forward(self, features: Tensor, levels: Levels) -> Tensor:
-        """Features (M, filters) from features (M, C) of the finest sites."""
-        features = self.stem(features, levels.around[0], features.size(0))
+    def forward(self, features: Tensor, levels: Levels, stem_map: list[Tensor]) -> Tensor:
+        """Features (M, widths[0]) from features (M, C) of the finest sites; ``stem_map`` is the first convolution's."""
+        features = self.stem(features, stem_map, features.size(0))
         skips: list[Tensor] = []
         for level, descent in enumerate(self.descents):
             skip, features = descent(
-                features, levels.around[level], levels.below[level], levels.sites[level + 1].size(0)
+                features,
+                levels.around[level],
+                levels.below[level],
+                levels.sites[level + 1].size(0),
+                levels.sites[level],
             )
             skips.append(skip)
-        features = self.bottom(features, levels.around[-1])
+        features = self.bottom(features, levels.around[-1], levels.sites[-1])
         for ascent in self.ascents:
             skip = skips.pop()
             level = len(skips)
-            features = ascent(features, skip, levels.around[level], levels.below[level])
+            features = ascent(
+                features,
+                skip,
+                levels.around[level],
+                levels.below[level],
+                levels.sites[level],
+                levels.sites[level + 1],
+            )
         if self.last is not None:
-            features = self.last(features)
+            features = self.last(features, levels.sites[0])
         return features
+
+
+def check_shape(dimension: int, depth: int) -> None:
+    """Raise ``ValueError`` for a number of axes or levels that no network has."""
+    if dimension not in (2, 3):
+        raise ValueError(f"dimension must be 2 or 3; got {dimension}")
+    if depth < 1:
+        raise ValueError(f"depth must be at least 1; got {depth}")
 
 
 @register("uresnet")
@@ -227,7 +242,7 @@ class UResNet(Network):
 
     dimension: Final[int]
     in_channels: Final[int]
-    meanings: ClassVar[Mapping[str, str]] = MappingProxyType(
+    meanings: Mapping[str, str] = MappingProxyType(
         {"semantic": "softmax probability of each class, in the order of the class names"}
     )
 
@@ -252,10 +267,18 @@ class UResNet(Network):
         self.dimension = dimension
         self.in_channels = in_channels
         self.scaling = InputScaling(in_channels, input_log, input_offset, input_scale, input_shift)
+        check_shape(dimension, depth)
+        taps, resample_taps = kernel_size**dimension, 2**dimension
+        style: Style
+        if order == "post":
+            style = PostActivation(taps, resample_taps, norm_eps, negative_slope)
+        elif order == "pre":
+            slope = {"negative_slope": negative_slope}
+            style = PreActivation(taps, taps, resample_taps, "batch_norm", norm_eps, "leaky_relu", slope)
+        else:
+            raise ValueError(f"unknown order {order!r}; valid: {', '.join(ORDERS)}")
         self.pyramid = Pyramid(dimension, depth, kernel_size)
-        self.backbone = Backbone(
-            dimension, in_channels, filters, depth, repetitions, kernel_size, order, norm_eps, negative_slope
-        )
+        self.backbone = Backbone(style, in_channels, [(level + 1) * filters for level in range(depth)], repetitions)
         self.semantic = nn.Linear(filters, classes)
 
     def logits(self, coords: Tensor, features: Tensor) -> Tensor:
@@ -266,7 +289,7 @@ class UResNet(Network):
         """
         check_input(coords, features, self.dimension, self.in_channels)
         levels = self.pyramid(coords)
-        finest = self.backbone(self.scaling(features.index_select(0, levels.first_row)), levels)
+        finest = self.backbone(self.scaling(features.index_select(0, levels.first_row)), levels, levels.around[0])
         scores: Tensor = self.semantic(finest)
         return scores.index_select(0, levels.site_of_row)
 

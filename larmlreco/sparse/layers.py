@@ -5,6 +5,7 @@ archive never names an operator of the native library. :func:`use_engine` sets i
 """
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar, Final, NamedTuple
 
 import torch
@@ -67,15 +68,24 @@ class Pyramid(EngineModule):
     """Builds the levels of a U-shaped network from the coordinates of its input.
 
     ``depth`` levels, ``dimension`` spatial axes, each level ``stride`` times coarser than the one before.
+    ``kernel_size`` (a number or one for each axis) is that of the convolutions on a level, ``resample_size`` that of
+    those between levels, by default ``stride``.
     """
 
     def __init__(
-        self, dimension: int, depth: int, kernel_size: int = 3, stride: int = 2, engine: str = "portable"
+        self,
+        dimension: int,
+        depth: int,
+        kernel_size: int | Sequence[int] = 3,
+        stride: int = 2,
+        resample_size: int | None = None,
+        engine: str = "portable",
     ) -> None:
         super().__init__(engine)
         self.depth = depth
-        self.kernel_size = [kernel_size] * dimension
+        self.kernel_size = [kernel_size] * dimension if isinstance(kernel_size, int) else list(kernel_size)
         self.stride = [stride] * dimension
+        self.resample_size = [stride if resample_size is None else resample_size] * dimension
         self.dilation = [1] * dimension
 
     def forward(self, coords: Tensor) -> Levels:
@@ -103,8 +113,8 @@ class Pyramid(EngineModule):
     def coarser(self, sites: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The sites (L, 1+D) of the next level and the map between the two."""
         if self.native:
-            return native.strided(sites, self.stride, self.stride)
-        return portable.strided(sites, self.stride, self.stride)
+            return native.strided(sites, self.resample_size, self.stride)
+        return portable.strided(sites, self.resample_size, self.stride)
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -240,21 +250,6 @@ def _known_mode(mode: str) -> str:
     if mode not in POOLING_MODES:
         raise ConfigurationError(f"unknown pooling {mode!r}: {valid_choices(mode, POOLING_MODES)}")
     return mode
-
-
-class NormActivation(nn.Module):
-    """Batch norm and leaky rectifier of features (M, C), for blocks that normalise before they convolve."""
-
-    negative_slope: Final[float]
-
-    def __init__(self, channels: int, eps: float, negative_slope: float) -> None:
-        super().__init__()
-        self.norm = BatchNorm(channels, eps=eps)
-        self.negative_slope = negative_slope
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (M, C)."""
-        return F.leaky_relu(self.norm(features), self.negative_slope)
 
 
 def fold_norms(network: nn.Module) -> None:

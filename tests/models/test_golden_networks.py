@@ -3,59 +3,56 @@
 import numpy as np
 import pytest
 import torch
+from oracles import minkowski_uresnet as oracle
 
-from larmlreco.errors import ConfigurationError
-from larmlreco.models import build
-from larmlreco.models.minkowski import MINKOWSKI_RULES, SPINE_RULES, translate_weights
-from larmlreco.sparse.layers import fold_norms
+from larmlreco.export import export_archive
+from larmlreco.inference import load_archive
+from larmlreco.models.foreign import load_foreign
+from larmlreco.sparse import native
 
-NETWORKS = {
-    "uresnet3d.pt": (MINKOWSKI_RULES, {"filters": 8, "depth": 3}),
-    "spine_uresnet.pt": (SPINE_RULES, {"filters": 16, "depth": 4}),
-}
+NETWORKS = {"uresnet3d.pt": "minkowski", "spine_uresnet.pt": "spine"}
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def golden(request, shared_path):
-    rules, size = NETWORKS[request.param]
-    file = torch.load(shared_path(f"minkowski/{request.param}"), weights_only=True)
-    network = build(
-        "uresnet",
-        **size,
-        dimension=3,
-        classes=5,
-        order="pre",
-        negative_slope=0.33,
-        input_log=False,
-        input_shift=0.0,
+    path = shared_path(f"minkowski/{request.param}")
+    checkpoint, others = load_foreign(path, NETWORKS[request.param])
+    assert others == []
+    return checkpoint, torch.load(path, weights_only=True)
+
+
+@torch.no_grad()
+def test_logits_in_float64(golden):
+    checkpoint, file = golden
+    network = checkpoint.network().eval().double()
+    logits = network.raw(file["coords"].long(), file["feats"].double())["semantic"]
+    np.testing.assert_allclose(logits.numpy(), file["logits_float64"].numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["portable", "native"])
+def test_logits_of_the_archive(golden, engine, tmp_path):
+    if engine == "native" and not native.available():
+        pytest.skip("the operator library is not built")
+    checkpoint, file = golden
+    export_archive(checkpoint, tmp_path / "model.ts", engine)
+    archive = load_archive(tmp_path / "model.ts")
+    order = np.random.default_rng(0).permutation(len(file["coords"]))
+    outputs = archive(file["coords"].numpy()[order], file["feats"].numpy()[order])
+    np.testing.assert_allclose(outputs["logits"], file["logits"].numpy()[order], rtol=1e-4, atol=2e-5)
+    expected = torch.softmax(file["logits_float64"], 1).numpy()[order]
+    np.testing.assert_allclose(outputs["semantic"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_oracle_of_other_networks_gives_these_as_well(golden):
+    checkpoint, file = golden
+    params = checkpoint.architecture.params
+    names = oracle.PLAIN if "stem.kernel" in file["state_dict"] else oracle.SPINE
+    network = oracle.UResNet(
+        names,
+        oracle.Weights({name: value.numpy() for name, value in file["state_dict"].items()}),
+        **{key: params[key] for key in ("dimension", "widths", "in_channels", "repetitions", "classes", "activation")},
+        eps=params["norm_eps"],
     )
-    weights = translate_weights(file["state_dict"], rules, size["depth"], 3)
-    missing, unexpected = network.load_state_dict(weights, strict=False)
-    assert unexpected == []
-    assert all(name.startswith("scaling.") for name in missing)
-    return network.eval(), file
-
-
-@torch.no_grad()
-def test_logits(golden):
-    network, file = golden
-    logits = network.logits(file["coords"].long(), file["feats"])
-    np.testing.assert_allclose(logits.numpy(), file["logits"].numpy(), rtol=1e-4, atol=2e-5)
-    double = network.double().logits(file["coords"].long(), file["feats"].double())
-    network.float()
-    np.testing.assert_allclose(double.numpy(), file["logits_float64"].numpy(), rtol=1e-10, atol=1e-10)
-
-
-@torch.no_grad()
-def test_logits_with_folded_norms_and_permuted_rows(golden):
-    network, file = golden
-    fold_norms(network)
-    order = torch.from_numpy(np.random.default_rng(0).permutation(len(file["coords"])))
-    logits = network.logits(file["coords"].long()[order], file["feats"][order])
-    np.testing.assert_allclose(logits.numpy(), file["logits"][order].numpy(), rtol=1e-4, atol=2e-5)
-
-
-@pytest.mark.parametrize("key", ["encoder.0.0.conv3.kernel", "attention.weight", "stem.offset"])
-def test_an_unknown_weight_is_named(key):
-    with pytest.raises(ConfigurationError, match=f"unknown weight '{key}' with the shape"):
-        translate_weights({key: torch.zeros(27, 1, 8)}, MINKOWSKI_RULES, 3, 3)
+    item = file["coords"][:, 0].numpy() == 1
+    logits, _ = network(file["coords"].numpy()[item], file["feats"].numpy()[item])
+    np.testing.assert_allclose(logits, file["logits_float64"].numpy()[item], rtol=1e-10, atol=1e-11)
