@@ -77,10 +77,8 @@ class MinkowskiUResNet(Network):
         self.semantic = nn.Linear(widths[0], classes)
         self.ghost = nn.Linear(widths[0], 2) if ghost else None
         if ghost:
-            self.meanings: Mapping[str, str] = {
-                **self.meanings,
-                "ghost": "softmax probability of a true point, then of a ghost",
-            }
+            heads = {"ghost": "softmax probability of a true point, then of a ghost"}
+            self.meanings = MappingProxyType({**self.meanings, **heads})
 
     def raw(self, coords: Tensor, features: Tensor) -> dict[str, Tensor]:
         """Logits (N, classes) under ``semantic``, and (N, 2) under ``ghost`` where the network has that head.
