@@ -306,6 +306,7 @@ class EventLoop:
                     event = one.view(analyzer)
                     with self.meter.measure(analyzer.context.label):
                         guarded(analyzer, where, analyzer.analyze, event)
+            self._read_kept(one, chosen, where)
         except ModuleError as error:
             if not self._skip_failures:
                 raise
@@ -313,7 +314,13 @@ class EventLoop:
             self._report.skipped.append((str(id), error.label))
             if PathState.EXCEPTION in states.values():
                 self._put_trigger_results(one, states, decided)
-                self._write(one, self._chosen(principal, states, failed=True), where)
+                chosen = self._chosen(principal, states, failed=True)
+                try:
+                    self._read_kept(one, chosen, where)
+                except ModuleError as second:
+                    self._log.error("%s; it is not written as a failed event either", second)
+                else:
+                    self._write(one, chosen, where)
         else:
             self._write(one, chosen, where)
             self._report.processed += 1
@@ -383,6 +390,15 @@ class EventLoop:
             if selector.accepts_failed(states) if failed else selector.accepts(states, earlier):
                 chosen.add(label)
         return chosen
+
+    def _read_kept(self, one: "_One", chosen: set[str], where: str) -> None:
+        """Read what the outputs write, so that a damaged event fails before one of them has it."""
+        for output in self._assembly.outputs:
+            if output.context.label in chosen:
+                event = one.view(output)
+                with self.meter.measure(output.context.label, count=False):
+                    for key in output.kept(event.product_keys()):
+                        guarded(output, where, event.read, key)
 
     def _write(self, one: "_One", chosen: set[str], where: str) -> None:
         for output, summary in zip(self._assembly.outputs, self._report.outputs, strict=True):

@@ -13,10 +13,11 @@ from job_modules import ALL, CALLS, Look, PotReader, pot, status
 from larmlreco.errors import InputError, LarmlrecoError
 from larmlreco.framework import Analyzer, Event, EventID, Producer
 from larmlreco.framework.assembly import ModuleError
+from larmlreco.framework.event import Level
 from larmlreco.framework.job import JobRunner
 from larmlreco.framework.loop import Selection
 from larmlreco.framework.testing import MemoryFile, MemoryOutput, memory_job
-from larmlreco.products import PathState, ProductKey, TriggerResults
+from larmlreco.products import PathState, Product, ProductKey, TriggerResults
 
 OUT = {"out": {"module_type": "MemoryOutput", "fileName": "out.root"}}
 TRIGGER = ProductKey("TriggerResults", "TriggerResults", "", "TEST")
@@ -292,6 +293,48 @@ def test_failing_events_can_be_skipped(capsys: pytest.CaptureFixture[str]) -> No
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "ERROR events (1:1:2): bad (Maker) at event 1:1:2: bad basket"
     assert lines[-1] == "ERROR events (1:1:3): look (Look) at event 1:1:3: RuntimeError: no ink; the event is skipped"
+
+
+class Damaged(MemoryFile):
+    """The product ``raw`` of the second event cannot be read."""
+
+    def read(self, entry: int, key: ProductKey, level: Level = "event") -> Product | None:
+        if (entry, level) == (1, "event"):
+            raise InputError("input memory: ChannelStatus_raw__INPUT, entry 1 is damaged")
+        return super().read(entry, key, level)
+
+
+def test_events_that_outputs_cannot_read_are_skipped_in_all_of_them() -> None:
+    """Found only when the events are to be written: nothing of such an event is in any output."""
+    ids = ["1:1:1", "1:1:2", "1:1:3"]
+    physics = {"producers": {"bad": {"module_type": "Maker", "fail_at": ["1:1:3"]}}, "p": ["bad"]}
+    physics |= {"e": ["some", "out", "failed"]}
+    outputs = OUT | {
+        "some": {"module_type": "MemoryOutput", "fileName": "s", "outputCommands": ["keep *", "drop *_raw_*_*"]},
+        "failed": {"module_type": "MemoryOutput", "fileName": "f", "SelectEvents": ["exception@p"]},
+    }
+    files = [Damaged({id: {"raw": status(1)} for id in ids})]
+    runner = job(physics, files, outputs, services={"scheduler": {"on_error": "skip"}})
+    report = runner.run()
+    assert report.exit_status == 6
+    assert report.skipped == [("1:1:2", "out"), ("1:1:3", "bad")]
+    assert [id.event for id in output(runner).events] == [1]
+    assert [id.event for id in output(runner, "some").events] == [1]
+    assert [id.event for id in output(runner, "failed").events] == [3]
+
+
+def test_a_failed_event_that_cannot_be_read_is_not_written_either(capsys: pytest.CaptureFixture[str]) -> None:
+    physics = {"producers": {"bad": {"module_type": "Maker", "fail_at": ["1:1:2"]}}, "p": ["bad"], "e": ["failed"]}
+    outputs = {"failed": {"module_type": "MemoryOutput", "fileName": "f", "SelectEvents": ["exception@p"]}}
+    files = [Damaged({id: {"raw": status(1)} for id in ["1:1:1", "1:1:2", "1:1:3"]})]
+    runner = job(physics, files, outputs, services={"scheduler": {"on_error": "skip"}})
+    report = runner.run()
+    assert report.skipped == [("1:1:2", "bad")]
+    assert output(runner, "failed").events == {}
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "ERROR events (1:1:2): failed (MemoryOutput) at event 1:1:2: input memory: ChannelStatus_raw__INPUT, entry 1 "
+        "is damaged; it is not written as a failed event either"
+    )
 
 
 def test_an_output_that_fails_is_never_skipped() -> None:
