@@ -17,25 +17,11 @@ from larmlreco.io.foreign import ForeignReader
 from larmlreco.io.reader import BranchSummary, Level
 from larmlreco.io.rootfile import open_root, reading, truncation
 from larmlreco.labels import Semantic
+from larmlreco.masses import is_nucleus, mass
 from larmlreco.products import Pixels, Product, ProductKey, TrueParticles
 from larmlreco.units import NS
 
 PROCESS = "LArCV"
-
-MASSES = {
-    11: 0.51099895,
-    13: 105.6583755,
-    22: 0.0,
-    111: 134.9768,
-    211: 139.57039,
-    321: 493.677,
-    2112: 939.56542052,
-    2212: 938.27208816,
-}
-"""Masses in MeV by absolute PDG code (Particle Data Group 2024)."""
-
-ATOMIC_MASS_UNIT = 931.49410242
-"""MeV (Particle Data Group 2024)."""
 
 _CHUNK = 16  # images of 256 x 256 pixels take 0.8 MB an event
 _INVALID_TRACK = 2**32 - 1
@@ -233,24 +219,14 @@ def _particles(tree: _Tree, entry: int) -> TrueParticles:
 
 
 def _kinetic_energy(pdg: npt.NDArray[np.int64], momentum: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    mass = np.array([_mass(abs(int(code))) for code in pdg])
-    kinetic: npt.NDArray[np.float64] = np.sqrt((momentum**2).sum(axis=1) + mass**2) - mass
+    rest = np.array([mass(int(code)) for code in pdg])
+    kinetic: npt.NDArray[np.float64] = np.sqrt((momentum**2).sum(axis=1) + rest**2) - rest
     return kinetic
-
-
-def _mass(code: int) -> float:
-    if _is_nucleus(code):
-        return code // 10 % 1000 * ATOMIC_MASS_UNIT
-    return MASSES.get(code, np.nan)
-
-
-def _is_nucleus(code: int) -> bool:
-    return code >= 1_000_000_000  # 100ZZZAAAI
 
 
 def _semantic(pdg: int) -> Semantic:
     code = abs(pdg)
-    if code in _HIP or _is_nucleus(code):
+    if code in _HIP or is_nucleus(code):
         return Semantic.HIP
     if code in _MIP:
         return Semantic.MIP

@@ -9,8 +9,9 @@ import uproot
 
 from larmlreco.errors import InputError
 from larmlreco.io import open_file
-from larmlreco.io.larcv import ATOMIC_MASS_UNIT, LArCVReader, _kinetic_energy, _semantic
+from larmlreco.io.larcv import LArCVReader, _kinetic_energy, _semantic
 from larmlreco.labels import Semantic
+from larmlreco.masses import ATOMIC_MASS_UNIT
 from larmlreco.products import Pixels, ProductKey, TrueParticles
 
 PARTICLES = ProductKey("TrueParticles", "mctruth", "", "LArCV")
