@@ -19,6 +19,8 @@ DEAD = 1
 
 ARRAYS = ("channel", "tick", "adc", "n_ticks", "bad_channel_ranges", "run", "event")
 
+_SHOWN = 8  # names of arrays in a message
+
 
 class NpzReader(ForeignReader):
     """A file with one event; implements :class:`larmlreco.io.reader.Reader`.
@@ -41,9 +43,10 @@ class NpzReader(ForeignReader):
             raise InputError(f"input {path} is not a readable npz archive: {first_line(error)}") from error
         missing = [name for name in ARRAYS if name not in self._arrays]
         if missing:
+            more = f", ... ({len(self._arrays)} in all)" if len(self._arrays) > _SHOWN else ""
             raise InputError(
                 f"input {path} lacks the arrays {', '.join(missing)}; expected an event of wires with "
-                f"{', '.join(ARRAYS)}; it has {', '.join(self._arrays) or 'none'}"
+                f"{', '.join(ARRAYS)}; it has {', '.join(list(self._arrays)[:_SHOWN]) or 'none'}{more}"
             )
         lengths = {name: self._arrays[name].shape for name in ("channel", "tick", "adc")}
         if len(set(lengths.values())) != 1 or len(lengths["adc"]) != 1:

@@ -104,7 +104,7 @@ def test_missing_empty_foreign_and_truncated_files(tmp_path: Path) -> None:
 def test_a_root_file_that_is_not_of_art(tmp_path: Path) -> None:
     with uproot.recreate(tmp_path / "other.root") as out:
         out.mktree("hits", {"x": np.arange(3)})
-    with pytest.raises(InputError, match="has no tree Events, so it is not of art; it has: hits"):
+    with pytest.raises(InputError, match=r"has no TTree Events, so it is not of art; it has: hits \(TTree\)"):
         ArtFile(tmp_path / "other.root")
     with uproot.recreate(tmp_path / "other.root") as out:
         out.mktree("Events", {"x": np.arange(3)})
@@ -115,7 +115,7 @@ def test_a_root_file_that_is_not_of_art(tmp_path: Path) -> None:
 def test_an_rntuple_is_not_a_tree(tmp_path: Path) -> None:
     with uproot.recreate(tmp_path / "other.root") as out:
         out.mkrntuple("Events", {"x": np.arange(3)})
-    with pytest.raises(InputError, match="has no tree Events, so it is not of art"):
+    with pytest.raises(InputError, match=r"has no TTree Events, .*; it has: Events \(ROOT::RNTuple\)"):
         ArtFile(tmp_path / "other.root")
 
 

@@ -35,6 +35,17 @@ def test_a_missing_set_is_empty_and_a_circle_an_error() -> None:
         expanded(A, {A: f"x:@id::{B}", B: f"y:@id::{A}"})
 
 
+def test_what_sqlite_cannot_decode_is_not_repeated_whole(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "db")
+    connection.execute("CREATE TABLE ParameterSets(ID, PSetBlob)")
+    connection.execute("INSERT INTO ParameterSets VALUES ('ab', CAST(? AS TEXT))", (b"x: 1 " * 100 + b"\xff",))
+    connection.commit()
+    connection.close()
+    with pytest.raises(DamagedError) as caught:
+        parameter_sets((tmp_path / "db").read_bytes())
+    assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + bytes(100)])
 def test_something_that_is_no_database(content: bytes) -> None:
     with pytest.raises(DamagedError, match="the SQLite database of parameter sets"):

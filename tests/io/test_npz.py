@@ -104,6 +104,13 @@ def test_bad_content(tmp_path: Path, samples: Any, changed: Any, text: str) -> N
     assert str(caught.value) == text.format(path=path)
 
 
+def test_the_arrays_of_a_large_archive_are_not_all_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, **{f"a{i}": np.zeros(1) for i in range(30)})
+    with pytest.raises(InputError, match=r"; it has a0, a1, a2, a3, a4, a5, a6, a7, \.\.\. \(30 in all\)$"):
+        open_file(path)
+
+
 def test_not_an_archive(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     with pytest.raises(InputError, match=r"x\.npz does not exist"):

@@ -77,8 +77,9 @@ class ArtFile:
             with self._reading(f"tree {name}"):
                 tree = self._file.get(name)
             if tree is None or tree.classname != "TTree":
-                trees = ", ".join(sorted({k.split(";")[0] for k in self._file.keys(recursive=False)}))
-                raise InputError(f"input {path} has no tree {name}, so it is not of art; it has: {trees or 'nothing'}")
+                kinds = self._file.classnames(recursive=False, cycle=False)
+                there = ", ".join(f"{name} ({kind})" for name, kind in sorted(kinds.items()))
+                raise InputError(f"input {path} has no TTree {name}, so it is not of art; it has: {there or 'nothing'}")
             self._trees[level] = tree
             if _AUXILIARIES[level] not in [b.name for b in tree.branches]:
                 raise InputError(

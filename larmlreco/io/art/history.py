@@ -12,6 +12,7 @@ from larmlreco.io.art.decoder import DamagedError
 from larmlreco.io.reader import Level, ProcessRecord
 
 _LEVELS: tuple[Level, ...] = ("event", "subrun", "run")
+_ERROR_SHOWN = 100
 _REFERENCE = re.compile(r"@id::([0-9a-f]{40})")
 
 
@@ -75,7 +76,8 @@ def parameter_sets(database: bytes) -> dict[str, str]:
         try:
             rows = connection.execute("SELECT ID, PSetBlob FROM ParameterSets").fetchall()
         except sqlite3.Error as error:
-            raise DamagedError(f"the SQLite database of parameter sets: {error}") from error
+            # SQLite repeats the text that it cannot decode, whole configurations
+            raise DamagedError(f"the SQLite database of parameter sets: {str(error)[:_ERROR_SHOWN]}") from error
         finally:
             connection.close()
     return {_clean(key): _clean(text) for key, text in rows}
