@@ -5,14 +5,15 @@ import math
 import signal
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from larmlreco.errors import ConfigurationError, LarmlrecoError, valid_choices
 from larmlreco.metrics.semantic import SemanticMetrics
@@ -44,23 +45,33 @@ class Plan:
     patience: int = 0
 
 
-class Trainer:
-    """Trains a network for semantic segmentation (arXiv 1903.05663, IV).
+class Figures(Protocol):
+    """What a validation found: ``summary()["accuracy"]["value"]`` decides which weights are best."""
+
+    def summary(self) -> dict[str, Any]:
+        """All figures, as JSON values; they go on the model card."""
+
+    def table(self) -> str:
+        """The figures for people."""
+
+
+class TrainingLoop(ABC):
+    """Trains a network; a subclass knows its data, its loss and its figures.
 
     ``directory`` receives ``last.ckpt`` (to resume from), ``best.ckpt`` (the best validation accuracy),
     ``training.csv`` and ``validation.csv``. A training that was stopped at any moment and resumed gives the weights
-    of one that was not.
+    of one that was not. ``sizes``: items of each data set, by name; none may be empty.
     """
+
+    details = "classes"
+    """Key of the summary of :class:`Figures` whose figures, by name, are logged beside the accuracy."""
 
     def __init__(
         self,
         checkpoint: Checkpoint,
         network: Network,
-        training: ImageSet,
-        validation: ImageSet,
+        sizes: Mapping[str, int],
         plan: Plan,
-        augmentation: Augmentation,
-        class_names: Sequence[str],
         directory: Path,
         device: torch.device,
     ) -> None:
@@ -68,28 +79,26 @@ class Trainer:
             raise ConfigurationError(
                 f"unknown optimizer {plan.optimizer!r}; {valid_choices(plan.optimizer, OPTIMIZERS)}"
             )
-        if plan.class_weights and len(plan.class_weights) != len(class_names):
-            raise ConfigurationError(
-                f"{len(plan.class_weights)} class weights for {len(class_names)} classes; "
-                f"expected one each for {', '.join(class_names)}"
-            )
-        for name, images in (("training", training), ("validation", validation)):
-            if len(images) == 0:
+        for name, size in sizes.items():
+            if size == 0:
                 raise ConfigurationError(f"the {name} set holds no image")
         self._checkpoint = checkpoint
         self._network = network.to(device)
-        self._training = training
-        self._validation = validation
         self._plan = plan
-        self._augment = augmentation
-        self._class_names = tuple(class_names)
         self._directory = directory
         self._device = device
-        self._weights = torch.tensor(plan.class_weights, device=device) if plan.class_weights else None
         self._optimizer = _optimizer(plan, network)
         self._iteration = 0
         self._best = -math.inf
         self._best_iteration = 0
+
+    @abstractmethod
+    def _loss(self, iteration: int) -> tuple[Tensor, dict[str, float]]:
+        """Loss of the batch of an iteration, and its ``accuracy`` and number of ``pixels`` for the log."""
+
+    @abstractmethod
+    def validate(self) -> tuple[float, Figures]:
+        """Mean loss and the figures over the validation set, without augmentation."""
 
     @property
     def last(self) -> Path:
@@ -146,25 +155,14 @@ class Trainer:
             "interrupted": bool(stop),
         }
 
-    def _batch(self, iteration: int) -> Batch:
-        plan = self._plan
-        numbers = batch_indices(len(self._training), plan.batch_size, plan.seed, iteration)
-        images = [
-            self._augment(self._training[int(number)], image_generator(plan.seed, iteration, item))
-            for item, number in enumerate(numbers)
-        ]
-        return collate(images).to(self._device)
-
     def _step(self) -> dict[str, float]:
         plan = self._plan
         start = time.perf_counter()
         rate = plan.schedule(self._iteration)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        batch = self._batch(self._iteration)
         self._network.train()
-        logits = self._network.raw(batch.coords, batch.features)["semantic"]
-        loss = semantic_loss(logits, batch.labels, self._weights)
+        loss, figures = self._loss(self._iteration)
         if not bool(torch.isfinite(loss)):
             raise LarmlrecoError(
                 f"the loss is {float(loss.detach())} at iteration {self._iteration}; the last checkpoint is intact, "
@@ -176,36 +174,21 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), clip)
         self._optimizer.step()
         self._iteration += 1
-        right, total = accuracy_counts(logits.detach(), batch.labels)
         return {
             "iteration": self._iteration,
             "loss": float(loss.detach()),
-            "accuracy": right / max(total, 1),
-            "pixels": total,
+            **figures,
             "learning_rate": rate,
             "gradient_norm": float(norm),
             "seconds": time.perf_counter() - start,
         }
-
-    def validate(self) -> tuple[float, SemanticMetrics]:
-        """Mean loss and the figures over the validation set, without augmentation."""
-        metrics = SemanticMetrics(self._class_names)
-        self._network.eval()
-        losses = []
-        with torch.no_grad():
-            for i in range(len(self._validation)):
-                batch = collate([self._validation[i]]).to(self._device)
-                logits = self._network.raw(batch.coords, batch.features)["semantic"]
-                losses.append(float(semantic_loss(logits, batch.labels, self._weights)))
-                metrics.add(batch.labels.cpu().numpy(), logits.argmax(dim=1).cpu().numpy())
-        return sum(losses) / len(losses), metrics
 
     def _validate_and_keep(self) -> None:
         loss, metrics = self.validate()
         summary = metrics.summary()
         accuracy = float(summary["accuracy"]["value"])
         row = {"iteration": self._iteration, "loss": loss, "accuracy": accuracy}
-        row.update({name: figure["value"] for name, figure in summary["classes"].items()})
+        row.update({name: figure["value"] for name, figure in summary[self.details].items()})
         _append(self._directory / "validation.csv", row)
         print(f"validation at {self._iteration}: loss {loss:.4f}\n{metrics.table()}", file=sys.stderr)
         if accuracy > self._best:
@@ -221,6 +204,64 @@ class Trainer:
             "random": torch.get_rng_state(),
         }
         save_checkpoint(path, self._checkpoint.with_state(self._network.state_dict(), state, metrics))
+
+
+class Trainer(TrainingLoop):
+    """Trains a network for semantic segmentation (arXiv 1903.05663, IV)."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        network: Network,
+        training: ImageSet,
+        validation: ImageSet,
+        plan: Plan,
+        augmentation: Augmentation,
+        class_names: Sequence[str],
+        directory: Path,
+        device: torch.device,
+    ) -> None:
+        sizes = {"training": len(training), "validation": len(validation)}
+        super().__init__(checkpoint, network, sizes, plan, directory, device)
+        if plan.class_weights and len(plan.class_weights) != len(class_names):
+            raise ConfigurationError(
+                f"{len(plan.class_weights)} class weights for {len(class_names)} classes; "
+                f"expected one each for {', '.join(class_names)}"
+            )
+        self._training = training
+        self._validation = validation
+        self._augment = augmentation
+        self._class_names = tuple(class_names)
+        self._weights = torch.tensor(plan.class_weights, device=device) if plan.class_weights else None
+
+    def _batch(self, iteration: int) -> Batch:
+        plan = self._plan
+        numbers = batch_indices(len(self._training), plan.batch_size, plan.seed, iteration)
+        images = [
+            self._augment(self._training[int(number)], image_generator(plan.seed, iteration, item))
+            for item, number in enumerate(numbers)
+        ]
+        return collate(images).to(self._device)
+
+    def _loss(self, iteration: int) -> tuple[Tensor, dict[str, float]]:
+        batch = self._batch(iteration)
+        logits = self._network.raw(batch.coords, batch.features)["semantic"]
+        right, total = accuracy_counts(logits.detach(), batch.labels)
+        loss = semantic_loss(logits, batch.labels, self._weights)
+        return loss, {"accuracy": right / max(total, 1), "pixels": total}
+
+    def validate(self) -> tuple[float, Figures]:
+        """Mean loss and the figures over the validation set, without augmentation."""
+        metrics = SemanticMetrics(self._class_names)
+        self._network.eval()
+        losses = []
+        with torch.no_grad():
+            for i in range(len(self._validation)):
+                batch = collate([self._validation[i]]).to(self._device)
+                logits = self._network.raw(batch.coords, batch.features)["semantic"]
+                losses.append(float(semantic_loss(logits, batch.labels, self._weights)))
+                metrics.add(batch.labels.cpu().numpy(), logits.argmax(dim=1).cpu().numpy())
+        return sum(losses) / len(losses), metrics
 
 
 def _optimizer(plan: Plan, network: Network) -> torch.optim.Optimizer:
