@@ -26,3 +26,12 @@ def fcl_directory() -> Path:
 def archives_directory() -> Path:
     """Directory of the shipped TorchScript archives."""
     return _directory("torchscript/models", "archives")
+
+
+def archive_path(name: Path | str) -> Path:
+    """The path itself, or the shipped archive of that name."""
+    given = Path(name)
+    shipped = archives_directory() / given.name
+    if given.exists() or given.parent != Path() or not shipped.exists():
+        return given
+    return shipped

@@ -1,10 +1,12 @@
 """Producer of true classes of pixels and hits."""
 
+import numpy as np
+
 from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
 from larmlreco.geometry import detector
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Hits, InputTag, Pixels, TrueLabels, TrueParticles, TrueSteps
-from larmlreco.truth.pixels import hit_labels, pixel_labels
+from larmlreco.truth.pixels import hit_labels, pixel_labels, pixel_particles
 from larmlreco.truth.spread import ChargeResponse
 
 
@@ -23,6 +25,7 @@ class TruthLabeller(Producer):
         images: InputTag = parameter("images", doc="images (Pixels); their instances are the planes' names")
         hits: InputTag | None = parameter(None, doc="hits to label; @nil: none")
         planes: list[str] = parameter([], doc="planes to label; empty: all that see an active volume")
+        particles: bool = parameter(False, doc="whether to name the particle that left most charge in a pixel too")
         sigma_ticks: list[float] = parameter(
             [2.8, 2.8, 2.2], doc="width of a point charge's pulse a plane", unit="tick", minimum=0.1
         )
@@ -38,6 +41,7 @@ class TruthLabeller(Producer):
         )
         self._steps = self.consumes(TrueSteps, config.truth)
         self._particles = self.consumes(TrueParticles, config.truth)
+        self._with_particles = config.particles
         label, process = config.images.label, config.images.process
         self._images = {plane.name: self.consumes(Pixels, InputTag(label, plane.name, process)) for plane in planes}
         self._hits = None if config.hits is None else self.consumes(Hits, config.hits)
@@ -49,8 +53,11 @@ class TruthLabeller(Producer):
         steps, particles = event.get(TrueSteps, self._steps), event.get(TrueParticles, self._particles)
         meta = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco"}
         for name, tag in self._images.items():
-            label = pixel_labels(event.get(Pixels, tag), steps, particles, self._detector, self._response)
-            event.put(TrueLabels(label=label, meta={**meta, "target": event.key(Pixels, tag).branch}), name)
+            truth = (event.get(Pixels, tag), steps, particles, self._detector, self._response)
+            label = pixel_labels(*truth)
+            particle = pixel_particles(*truth) if self._with_particles else np.full(len(label), -1, dtype=np.int32)
+            target = event.key(Pixels, tag).branch
+            event.put(TrueLabels(label=label, particle=particle, meta={**meta, "target": target}), name)
         if self._hits is not None:
             label = hit_labels(event.get(Hits, self._hits), steps, particles, self._detector, self._response)
             event.put(TrueLabels(label=label, meta={**meta, "target": event.key(Hits, self._hits).branch}), "hits")

@@ -19,6 +19,7 @@ VERBS = {
     "simulate": "simulate events",
     "train": "train a network",
     "evaluate": "measure a network or a job against truth",
+    "evaluation-page": "make a page of tables, plots and event pictures from evaluations",
     "export": "write a TorchScript archive from a checkpoint",
     "inspect": "show the model card of an archive",
     "display": "draw an event",
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="larmlreco",
         description="Machine-learning reconstruction for liquid-argon TPCs.",
-        epilog="verbs:\n" + "\n".join(f"  {verb:12} {text}" for verb, text in VERBS.items()),
+        epilog="verbs:\n" + "\n".join(f"  {verb:16} {text}" for verb, text in VERBS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"larmlreco {__version__}")

@@ -18,6 +18,8 @@ _CLASS_COLOURS = {
     "low_energy": "#56B4E9",
     "diffuse": "#56B4E9",
     "ghost": "#8C8C8C",
+    "right": "#A9B4C2",
+    "wrong": "#D55E00",
 }
 _SPARE = ("#56B4E9", "#F0E442", "#000000", "#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7")
 

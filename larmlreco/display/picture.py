@@ -37,7 +37,7 @@ def draw(scene: Scene, path: Path) -> None:
     _text(figure, _LEFT, height - 0.42, scene.title, fontsize=17, fontweight="bold")
     _text(figure, width - 0.2, height - 0.42, scene.subtitle, fontsize=11, color="#5b6675", ha="right")
     for i, (group, layer) in enumerate(rows):
-        _draw_row(figure, height - _TOP - i * (_PANEL[1] + _GAP[1]), group, layer, scene.layers[0])
+        _draw_row(figure, height - _TOP - i * (_PANEL[1] + _GAP[1]), group, layer, scene)
     figure.savefig(path, format=path.suffix.lstrip(".") or "png")
 
 
@@ -55,10 +55,11 @@ def _has_planes(layer: Layer, group: Group) -> bool:
     return any(plane.name in layer.marks for plane in group.planes)
 
 
-def _draw_row(figure: Figure, top: float, group: Group, layer: Layer, charge: Layer) -> None:
+def _draw_row(figure: Figure, top: float, group: Group, layer: Layer, scene: Scene) -> None:
     """The planes of a group with one layer; ``top`` is the upper edge of the panels above the foot of the figure."""
     title = f"{group.title}: {layer.name}" if group.title else layer.name
     _text(figure, _LEFT, top + 0.12, title, fontsize=12)
+    charge = scene.layers[0]
     ticks = _time_limits(group, charge)
     scale = charge_range(layer.charges())
     for i, plane in enumerate(group.planes):
@@ -75,7 +76,7 @@ def _draw_row(figure: Figure, top: float, group: Group, layer: Layer, charge: La
         bar = _axes(figure, right + 0.85, top - _PANEL[1], 0.16, _PANEL[1])
         mappable = ScalarMappable(PowerNorm(0.5, *scale, clip=True), ListedColormap(charge_colours() / 255))
         ticks_shown = [t for t in MaxNLocator(7).tick_values(*scale) if scale[0] <= t <= scale[1]]
-        figure.colorbar(mappable, cax=bar, label="charge (ADC)", extend="max", ticks=ticks_shown)
+        figure.colorbar(mappable, cax=bar, label=scene.charge_title, extend="max", ticks=ticks_shown)
         bar.tick_params(labelsize=9)
 
 

@@ -97,6 +97,7 @@ class Scene:
     subtitle: str
     groups: tuple[Group, ...]
     layers: tuple[Layer, ...]
+    charge_title: str = "charge (ADC)"
 
 
 @dataclass(frozen=True)

@@ -16,3 +16,7 @@ class Evaluator(Analyzer):
     @abstractmethod
     def table(self) -> str:
         """The figures for people."""
+
+    def wrong_parts(self) -> dict[str, float]:
+        """Part of each event that is wrong, 0 to 1, by the event's id; of evaluators that rank events."""
+        return {}

@@ -36,7 +36,8 @@ class SemanticMetrics:
 
     Accuracies are ratios of pixel sums (the non-zero accuracy of 1903.05663); their errors take the event as the
     independent unit. ICPF is the fraction of wrong pixels of an event (PRD 99 092001), quoted as the mean and the 90 %
-    quantile over events.
+    quantile over events. The error rate of a class is the fraction of its pixels that are wrong in an event, as a mean
+    over the events that have some (the shower and track error rates of that paper).
     """
 
     def __init__(self, class_names: Sequence[str]) -> None:
@@ -46,17 +47,25 @@ class SemanticMetrics:
         self._overall = EventRatio()
         self._classes = [EventRatio() for _ in range(n)]
         self._icpf: list[float] = []
+        self._wrong: list[list[float]] = [[] for _ in range(n)]
 
-    def add(self, truth: npt.NDArray[np.integer[Any]], predicted: npt.NDArray[np.integer[Any]]) -> None:
-        """Add one event, see :func:`confusion_matrix`; an event without true charge does not count."""
+    def add(self, truth: npt.NDArray[np.integer[Any]], predicted: npt.NDArray[np.integer[Any]]) -> float:
+        """Add one event, see :func:`confusion_matrix`; returns its ICPF.
+
+        An event without true charge does not count, its ICPF is NaN.
+        """
         counts = confusion_matrix(truth, predicted, len(self.class_names))
         self.confusion += counts
         right, total = int(np.trace(counts)), int(counts.sum())
         self._overall.add(right, total)
         for i, ratio in enumerate(self._classes):
             ratio.add(int(counts[i, i]), int(counts[i].sum()))
-        if total:
-            self._icpf.append(1 - right / total)
+            if counts[i].any():
+                self._wrong[i].append(float(1 - counts[i, i] / counts[i].sum()))
+        if not total:
+            return math.nan
+        self._icpf.append(1 - right / total)
+        return self._icpf[-1]
 
     def summary(self) -> dict[str, Any]:
         """All figures with their errors, as JSON values."""
@@ -67,11 +76,8 @@ class SemanticMetrics:
             "class_names": list(self.class_names),
             "accuracy": self._overall.as_dict(),
             "classes": {name: r.as_dict() for name, r in zip(self.class_names, self._classes, strict=True)},
-            "icpf": {
-                "mean": float(icpf.mean()) if n else math.nan,
-                "error": float(icpf.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan,
-                "quantile90": float(np.quantile(icpf, 0.9)) if n else math.nan,
-            },
+            "icpf": {**_mean(self._icpf), "quantile90": float(np.quantile(icpf, 0.9)) if n else math.nan},
+            "error_rates": {name: _mean(w) for name, w in zip(self.class_names, self._wrong, strict=True)},
             "confusion": self.confusion.tolist(),
         }
 
@@ -79,9 +85,11 @@ class SemanticMetrics:
         """The summary for people: accuracies with errors, then the confusion matrix in per cent of each true class."""
         summary = self.summary()
         width = max(10, *(len(name) for name in self.class_names))
-        lines = [f"{'':{width}}  accuracy %          pixels"]
+        lines = [f"{'':{width}}  accuracy %          pixels   error rate of events %"]
         for name, r in [("all", summary["accuracy"]), *summary["classes"].items()]:
-            lines.append(f"{name:{width}}  {100 * r['value']:6.2f} +- {100 * r['error']:5.2f} {int(r['count']):>13,}")
+            line = f"{name:{width}}  {100 * r['value']:6.2f} +- {100 * r['error']:5.2f} {int(r['count']):>13,}"
+            rate = summary["error_rates"].get(name)
+            lines.append(line + (f"  {100 * rate['mean']:8.2f} +- {100 * rate['error']:5.2f}" if rate else ""))
         icpf = summary["icpf"]
         lines += [
             (
@@ -95,3 +103,15 @@ class SemanticMetrics:
             total = max(int(row.sum()), 1)
             lines.append(f"{name:{width}}" + "".join(f"{100 * count / total:10.2f}" for count in row))
         return "\n".join(lines)
+
+
+def _mean(values: list[float]) -> dict[str, float]:
+    """Mean over events with its error, their standard deviation and their number."""
+    n = len(values)
+    std = float(np.std(values, ddof=1)) if n > 1 else math.nan
+    return {
+        "mean": float(np.mean(values)) if n else math.nan,
+        "error": std / math.sqrt(n) if n > 1 else math.nan,
+        "std": std,
+        "events": n,
+    }

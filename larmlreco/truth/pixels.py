@@ -162,6 +162,27 @@ def pixel_labels(
     return labels_of_charge(pixel_charge(arriving, classes, len(SEMANTIC_NAMES), pixels.column, pixels.row, rebin))
 
 
+def pixel_particles(
+    pixels: Pixels,
+    steps: TrueSteps,
+    particles: TrueParticles,
+    detector: Detector,
+    response: ChargeResponse | None = None,
+) -> Int32:
+    """Id (N,) of the particle whose cluster left most charge in each pixel of one plane; -1 where there is none.
+
+    Reads ``tpc``, ``plane`` and ``rebin`` of the pixels' meta.
+    """
+    plane = detector.plane(int(pixels.meta["tpc"]), int(pixels.meta["plane"]))
+    ids, group = np.unique(step_instances(steps, particles), return_inverse=True)
+    if not len(ids):
+        return np.full(len(pixels), -1, dtype=np.int32)
+    arriving = plane_arrivals(steps, detector, plane, response)
+    charge = pixel_charge(arriving, group, len(ids), pixels.column, pixels.row, int(pixels.meta["rebin"]))
+    best = labels_of_charge(charge)
+    return np.where(best < 0, -1, ids[best]).astype(np.int32)
+
+
 def hit_labels(
     hits: Hits,
     steps: TrueSteps,

@@ -1,0 +1,117 @@
+"""Plots of an evaluation: curves, confusion, scans. Each is written as PNG and PDF."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from larmlreco.display.palette import class_colours
+from larmlreco.errors import OutputError
+
+AXES = {
+    "energy": "kinetic energy of the particle (MeV)",
+    "opening_angle": "smallest angle between two primaries (degrees)",
+    "border": "distance to the border of the image (pixels)",
+    "gain": "factor on the charge",
+    "tile": "edge of the tiles that the network sees (pixels; whole image at the right)",
+}
+"""Axis titles by variable."""
+
+_LOGARITHMIC = ("energy", "border")
+_FORMATS = ("png", "pdf")
+
+
+def draw_curves(curves: Mapping[str, Any], variable: str, stem: Path) -> list[Path]:
+    """Wrong part of each class in bins of a variable (:meth:`larmlreco.metrics.curves.CurveSet.summary`)."""
+    figure, ax = _figure()
+    names = [name for name in curves if name != "all"]
+    colours = dict(zip(names, class_colours(tuple(names)), strict=True))
+    for name in ["all", *names]:
+        curve = curves[name]
+        edges = np.array(curve["edges"])
+        value, error = (np.array([np.nan if v is None else v for v in curve[k]], float) for k in ("value", "error"))
+        logarithmic = variable in _LOGARITHMIC
+        middle = np.sqrt(np.maximum(edges[:-1], 1) * edges[1:]) if logarithmic else (edges[:-1] + edges[1:]) / 2
+        filled = np.isfinite(value)
+        spread = np.vstack([middle - np.maximum(edges[:-1], edges[1] / 4 if logarithmic else 0), edges[1:] - middle])
+        ax.errorbar(
+            middle[filled],
+            100 * value[filled],
+            yerr=100 * np.nan_to_num(error[filled]),
+            xerr=np.maximum(spread[:, filled], 0),
+            fmt="o",
+            markersize=4,
+            linewidth=1.2,
+            color=colours.get(name, "black"),
+            label=name,
+        )
+    if variable in _LOGARITHMIC:
+        ax.set_xscale("log")
+    return _finish(figure, ax, AXES[variable], "wrong pixels (%)", stem)
+
+
+def draw_scan(points: Sequence[Mapping[str, Any]], name: str, label: str, key: str, stem: Path) -> list[Path]:
+    """ICPF and class error rates, as the mean over events, against what was varied.
+
+    ``points``: ``{"value", "results"}``; ``label`` names the evaluator and ``key`` the instance of its results.
+    """
+    figure, ax = _figure()
+    two = [point["results"][label][key]["track_shower"] for point in points]
+    at = np.array([point["value"] for point in points], dtype=float)
+    if name == "tile":
+        at[at == 0] = 2 * max(at.max(), 1)
+        ax.set_xscale("log", base=2)
+    series = {"ICPF": [t["icpf"] for t in two]}
+    series.update({f"{c} error rate": [t["error_rates"][c] for t in two] for c in two[0]["class_names"]})
+    for (title, values), colour in zip(series.items(), ("black", *class_colours(("track", "shower"))), strict=True):
+        mean, error = ([np.nan if v[k] is None else 100 * v[k] for v in values] for k in ("mean", "error"))
+        ax.errorbar(at, mean, yerr=np.nan_to_num(error), fmt="o-", markersize=4, color=colour, label=title)
+    return _finish(figure, ax, AXES[name], "wrong pixels, mean over events (%)", stem)
+
+
+def draw_confusion(summary: Mapping[str, Any], stem: Path) -> list[Path]:
+    """Confusion matrix in per cent of each true class (:meth:`larmlreco.metrics.semantic.SemanticMetrics.summary`)."""
+    names = summary["class_names"]
+    counts = np.array(summary["confusion"], dtype=float)[:, : len(names)]
+    part = 100 * counts / np.maximum(np.array(summary["confusion"], dtype=float).sum(axis=1, keepdims=True), 1)
+    figure, ax = _figure(5.2, 4.6)
+    ax.imshow(part, cmap="Blues", vmin=0, vmax=100)
+    for row, column in np.ndindex(*part.shape):
+        value = part[row, column]
+        ax.text(column, row, f"{value:.1f}", ha="center", va="center", color="white" if value > 55 else "black")
+    ax.set_xticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_xlabel("found")
+    ax.set_ylabel("true")
+    return _save(figure, stem)
+
+
+def _figure(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _finish(figure: Figure, ax: Axes, x: str, y: str, stem: Path) -> list[Path]:
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.set_ylim(bottom=0)
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False)
+    return _save(figure, stem)
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in _FORMATS]
+    try:
+        for path in paths:
+            # without dates the same figures give the same bytes
+            metadata = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
+            figure.savefig(path, metadata=metadata)
+    except OSError as error:
+        raise OutputError(f"cannot write {stem}: {error.strerror or error}") from error
+    return paths
