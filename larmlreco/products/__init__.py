@@ -2,6 +2,7 @@
 
 from larmlreco.products.assns import Assns
 from larmlreco.products.base import Column, Product, array_field
+from larmlreco.products.clusters import Clusters, MichelFlag, Michels
 from larmlreco.products.detector import ChannelStatus, Hits, POTSummary, Wires
 from larmlreco.products.images import Pixels, Voxels
 from larmlreco.products.labels import SemanticScores
@@ -13,10 +14,13 @@ from larmlreco.products.truth import TrueLabels, TrueParticles, TrueSteps
 __all__ = [
     "Assns",
     "ChannelStatus",
+    "Clusters",
     "Column",
     "FeatureVectors",
     "Hits",
     "InputTag",
+    "MichelFlag",
+    "Michels",
     "POTSummary",
     "PathState",
     "Pixels",
