@@ -1,25 +1,28 @@
 """Products of art-like files whose content is known by formula (tests/oracles/art_files/fill.h)."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from larmlreco.errors import InputError
 from larmlreco.io.art import ArtFile
-from larmlreco.io.art.decoder import UndecodableError
-from larmlreco.io.art.streamer import Classes
-from larmlreco.io.art.translate import friendly_name, translation
+from larmlreco.io.art.decoder import Jagged, UndecodableError
+from larmlreco.io.art.streamer import Basic, Classes, ClassInfo, Element
+from larmlreco.io.art.translate import Links, friendly_name, translation
 from larmlreco.io.reader import EventInfo, Reader
 from larmlreco.products import (
     Assns,
     FeatureVectors,
     Hits,
+    PathState,
     PlaneClusters,
     POTSummary,
     Product,
     ProductKey,
     SpacePoints,
+    TriggerResults,
     Wires,
 )
 
@@ -213,6 +216,29 @@ def test_an_unknown_tag_names_those_there(file: ArtFile) -> None:
 )
 def test_friendly_names(name: str, friendly: str) -> None:
     assert friendly_name(name) == friendly
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('trigger_paths:["0:reco","1:calibration","2:cosmics"]', ["reco", "calibration", "cosmics"]),
+        ('a:[1] trigger_paths : [ "reco", "calibration", "cosmics" ]', ["reco", "calibration", "cosmics"]),
+        ('trigger_paths:["0:reco"]', ["path0", "path1", "path2"]),
+        ("", ["path0", "path1", "path2"]),
+    ],
+)
+def test_results_of_trigger_paths(text: str, names: list[str]) -> None:
+    """The position of the module that decided times four, plus the state (art's HLTPathStatus)."""
+    status = ClassInfo("art::HLTPathStatus", 10, 1, (Element("status_", Basic("u2")),))
+    tree: Any = {
+        "paths_": Jagged(np.array([3]), {"status_": np.array([4 * 2 + 1, 4 * 0 + 2, 4 * 5 + 3], dtype="u2")}),
+        "psetid_": {"valid_": np.array([True]), "id_": np.full((1, 20), 0xAB, dtype="u1")},
+    }
+    sets = {"ab" * 20: text}
+    made = translation("art::TriggerResults", Classes([status])).make(tree, Links({}, lambda: sets))
+    assert isinstance(made, TriggerResults)
+    assert dict(made.states) == dict(zip(names, [PathState.PASS, PathState.FAIL, PathState.EXCEPTION], strict=True))
+    assert made.index.tolist() == [2, 0, 5]
 
 
 @pytest.mark.parametrize(

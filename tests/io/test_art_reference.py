@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from larmlreco.io.art import ArtFile
-from larmlreco.products import Assns, Hits, ProductKey, Wires
+from larmlreco.products import Assns, Hits, PathState, ProductKey, TriggerResults, Wires
 
 WIRES = ProductKey("Wires", "butcher", "", "Reco1")
 HITS = ProductKey("Hits", "gaushit", "", "Reco1")
 ASSNS = ProductKey("Assns", "gaushit", "", "Reco1")
+RESULTS = ProductKey("TriggerResults", "TriggerResults", "", "Reco1")
 HIT_FIELDS = {
     "channel": "channel",
     "view": "view",
@@ -78,11 +79,13 @@ def test_ids_and_event_records(sample: tuple[ArtFile, dict[str, Any]]) -> None:
 
 def test_products(sample: tuple[ArtFile, dict[str, Any]]) -> None:
     file, reference = sample
-    assert file.keys() == [WIRES, ASSNS, HITS]
+    assert sorted(file.keys(), key=str) == sorted([WIRES, ASSNS, HITS, RESULTS], key=str)
     assert file.keys("run") == file.keys("subrun") == []
-    assert file.undecodable() == {
-        "art::TriggerResults_TriggerResults__Reco1.": "no product stands for art::TriggerResults"
-    }
+    assert file.undecodable() == {}
+    for entry in range(file.n_events):
+        results = file.read(entry, RESULTS)
+        assert isinstance(results, TriggerResults)
+        assert dict(results.states) == {"reco": PathState.PASS}
     expected = {b["name"]: b["class_name"] for b in reference["event_branches"] if b["name"] != "EventAuxiliary"}
     assert {b.name: b.type for b in file.branches()} == expected
     assert all(b.bytes > 0 and b.entries == file.n_events for b in file.branches())

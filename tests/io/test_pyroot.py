@@ -90,7 +90,7 @@ def test_art_files_without_dictionaries() -> None:
 
 def test_a_real_art_file(shared_path: Callable[[str], Path]) -> None:
     names = ["samples/sim_uboone_art_10evt.root", "samples/sim_uboone_art_split99_2evt.root"]
-    assert n_same(*(shared_path(name) for name in names)) == 3 * (10 + 2)
+    assert n_same(*(shared_path(name) for name in names)) == 4 * (10 + 2)
 
 
 def test_another_version_of_a_class_without_dictionary_is_refused(shared_path: Callable[[str], Path]) -> None:

@@ -26,6 +26,7 @@ from larmlreco.version import __version__
 WIRES, HITS = ProductKey("Wires", "butcher", "", "Reco1"), ProductKey("Hits", "gaushit", "", "Reco1")
 ASSNS = ProductKey("Assns", "gaushit", "", "Reco1")
 POT = ProductKey("POTSummary", "generator", "", "Gen")
+ZOO = Path(__file__).parent / "data" / "zoo_split99.root"
 COPY = """
 process_name: {process}
 source: {{ module_type: RootInput fileNames: ["in.root"] }}
@@ -233,13 +234,12 @@ def test_full_disk_in_a_job(tmp_path: Path, given: Path) -> None:
     assert not output.exists()
 
 
-def test_products_that_cannot_be_decoded_are_named(
-    tmp_path: Path, shared_path: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """An art file: what has no product of ours is warned of and listed in the provenance."""
-    sample = shared_path("samples/sim_uboone_art_split99_2evt.root")
+def test_products_that_cannot_be_decoded_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An art-like file: what has no product of ours is warned of and listed in the provenance."""
+    sample = ZOO
     output = tmp_path / "out.root"
     lost = open_file(sample).undecodable()
+    assert lost
     assert run_copy(tmp_path, "Copy", sample, output) == 0
     assert RootReader(output).provenance.processes[-1].not_kept == lost
     error = capsys.readouterr().err
@@ -256,6 +256,14 @@ def test_products_that_cannot_be_decoded_are_named(
             assert dict(one.meta) == dict(other.meta)
             for name in one.columns():
                 np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_a_copy_knows_how_its_art_input_was_made(
+    tmp_path: Path, shared_path: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.root"
+    assert run_copy(tmp_path, "Copy", shared_path("samples/sim_uboone_art_split99_2evt.root"), output) == 0
+    capsys.readouterr()
     assert main(["config-dump", str(output), "--process", "Reco1"]) == 0
     assert 'process_name: "Reco1"' in capsys.readouterr().out
 
@@ -302,12 +310,13 @@ def test_ls(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(lines) == 13
 
 
-def test_ls_shows_what_cannot_be_read(shared_path: Callable[[str], Path], capsys: pytest.CaptureFixture[str]) -> None:
-    sample = shared_path("samples/sim_uboone_art_10evt.root")
-    assert main(["ls", str(sample)]) == 0
+def test_ls_shows_what_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", str(ZOO)]) == 0
     text = capsys.readouterr().out
-    assert f"{sample}: 10 events, 4 subruns, 2 runs, complete" in text
-    for name, reason in open_file(sample).undecodable().items():
+    assert f"{ZOO}: 5 events, 3 subruns, 1 run, complete" in text
+    lost = open_file(ZOO).undecodable()
+    assert lost
+    for name, reason in lost.items():
         assert any(line.startswith(name) and line.endswith(reason) for line in text.splitlines())
 
 

@@ -33,6 +33,7 @@ _ID_MEMBERS: Mapping[Level, tuple[str, ...]] = {
 }
 _Records = tuple[IDs, npt.NDArray[np.bool_], npt.NDArray[np.uint64]]
 """Ids, whether real data, time; the latter two for events only."""
+_DATABASE = "RootFileDB"
 _BRANCH_NAME = re.compile(r"([^_]+)_([^_]+)_(.*)_([^_]+)\.\Z")
 
 
@@ -162,7 +163,7 @@ class ArtFile:
             target = targets.get(zlib.crc32(known.branch.encode()))
             branch = target.branch if target is not None else known.branch.rstrip(".")
             targets[known.product_id] = Target(item_class(known.class_name), branch)
-        return Links(targets)
+        return Links(targets, lambda: self._parameter_sets)
 
     @property
     def path(self) -> str:
@@ -254,20 +255,25 @@ class ArtFile:
     @cached_property
     def configurations(self) -> Mapping[str, str]:
         """FHiCL text of the configuration of each process, as far as the file holds it."""
-        name = "RootFileDB"
-        with self._reading(name):
-            keys = [k for k in self._file.keys(recursive=False) if k.split(";")[0] == name]
-            if not keys:
-                return {}
-            key = self._file.key(keys[0])
-            start = key.fSeekKey + key.fKeylen
-            database = bytes(self._file.file.source.chunk(start, key.fSeekKey + key.fNbytes).raw_data)
-            sets = history.parameter_sets(database)
+        sets = self._parameter_sets
+        with self._reading(_DATABASE):
             return {
                 p.name: history.expanded(p.parameter_set_id, sets)
                 for p in self.process_history
                 if p.parameter_set_id in sets
             }
+
+    @cached_property
+    def _parameter_sets(self) -> Mapping[str, str]:
+        """FHiCL text of every parameter set of the file by hexadecimal id."""
+        with self._reading(_DATABASE):
+            keys = [k for k in self._file.keys(recursive=False) if k.split(";")[0] == _DATABASE]
+            if not keys:
+                return {}
+            key = self._file.key(keys[0])
+            start = key.fSeekKey + key.fKeylen
+            database = bytes(self._file.file.source.chunk(start, key.fSeekKey + key.fNbytes).raw_data)
+            return history.parameter_sets(database)
 
     # -- products
 

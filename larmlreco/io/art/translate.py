@@ -18,10 +18,13 @@ from larmlreco.products import (
     POTSummary,
     Product,
     SpacePoints,
+    TriggerResults,
     Wires,
 )
 
 Array = npt.NDArray[Any]
+_TRIGGER_PATHS = re.compile(r"\btrigger_paths\s*:\s*\[([^\]]*)\]")
+_PATH = re.compile(r'"(?:\d+:)?([^"]*)"')
 _NULL_KEY = (1 << 64) - 1
 
 
@@ -35,9 +38,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Links:
-    """Products by art's ``ProductID``, for translating ``art::Assns``."""
+    """What objects refer to: products by art's ``ProductID``, and FHiCL texts of parameter sets by hexadecimal id."""
 
     targets: Mapping[int, Target]
+    parameter_sets: Callable[[], Mapping[str, str]] = dict
 
     def sole(self, item_class: str) -> str:
         """Branch of the only product of a class, "" if there is none or several."""
@@ -100,6 +104,9 @@ def translation(class_name: str, classes: Classes) -> Translation:
     if normalized(class_name) == "sumdata::POTSummary":
         _check_members(classes, class_name, ("totpot", "totgoodpot", "totspills", "goodspills"))
         return Translation(POTSummary, lambda tree, _: _pot_summary(cast(dict[str, Tree], tree)))
+    if normalized(class_name) == "art::TriggerResults":
+        _check_members(classes, "art::HLTPathStatus", ("status_",))
+        return Translation(TriggerResults, lambda tree, links: _trigger_results(cast(dict[str, Tree], tree), links))
     raise UndecodableError(f"no product stands for {class_name}")
 
 
@@ -236,6 +243,20 @@ def _pot_summary(pot: Any) -> POTSummary:
         total_spills=pot["totspills"],
         good_spills=pot["goodspills"],
     )
+
+
+def _trigger_results(results: Any, links: Links) -> TriggerResults:
+    """A status of a path is four times the position of the module that decided, plus the state.
+
+    The names of the paths are in the parameter set that the results name, each behind the number of its path.
+    """
+    status: Array = results["paths_"].content["status_"]
+    key = results["psetid_"]["id_"].tobytes().hex()
+    listed = _TRIGGER_PATHS.search(links.parameter_sets().get(key, ""))
+    names = _PATH.findall(listed[1]) if listed else []
+    if len(names) != len(status):
+        names = [f"path{i}" for i in range(len(status))]
+    return TriggerResults(state=status % 4, index=status // 4, meta={"paths": names})
 
 
 @dataclass(frozen=True)
