@@ -23,7 +23,9 @@ class SparseImageMaker(Producer):
     class Parameters(ParameterSet):
         """Parameters of SparseImageMaker."""
 
-        detector: str = parameter(doc="microboone, sbnd, icarus, protodunehd, dunefd, or a geometry data file (.json)")
+        detector: str = parameter(
+            doc="microboone, sbnd, icarus, protodunehd, dunefd, or a geometry data file (.json)", example="microboone"
+        )
         source: Literal["wires", "hits"] = parameter("wires", doc="what the charge comes from")
         wires: InputTag = parameter("butcher", doc='wires, read where source is "wires"')
         hits: InputTag | None = parameter(None, doc='hits to link to pixels; needed where source is "hits"')

@@ -105,10 +105,15 @@ def _parameters(declared: dict[str, Parameter], prefix: str = "") -> Iterator[st
 
 def _products(made: type[Module], values: Mapping[str, Any]) -> Iterator[str]:
     """What an instance with these parameters declares."""
-    missing = [f"'{name}: ...'" for name, what in made.Parameters.declared().items() if what.required]
-    if missing and not values:
-        yield f"consumes, produces: shown by larmlreco describe {made.__name__} {' '.join(missing)}"
-        return
+    required = {name: what.example for name, what in made.Parameters.declared().items() if what.required}
+    given = "with these parameters" if values else "with the defaults"
+    if required and not values:
+        shown = [f"{name}: {'...' if example is None else example}" for name, example in required.items()]
+        if None in required.values():
+            call = " ".join(f"'{text}'" for text in shown)
+            yield f"consumes, produces: shown by larmlreco describe {made.__name__} {call}"
+            return
+        values, given = required, f"for example with {', '.join(shown)}"
     job = Job(_PROCESS, Provenance(_PROCESS, ""))
     job.services["TFileService"] = _NoFile({}, ModuleContext("TFileService", "TFileService", job))
     config = made.Parameters.parse(values, made.__name__, made.__name__)
@@ -120,7 +125,6 @@ def _products(made: type[Module], values: Mapping[str, Any]) -> Iterator[str]:
         f"  {p.key.type}{f' {p.key.instance!r}' if p.key.instance else ''}{_of(p.level)}"
         for p in module.declared_produces
     ]
-    given = "with these parameters" if values else "with the defaults"
     yield f"consumes, {given}:" if consumed else f"consumes: nothing, {given}"
     yield from consumed
     yield f"produces, {given}:" if produced else f"produces: nothing, {given}"

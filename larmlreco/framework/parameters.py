@@ -45,6 +45,7 @@ class Parameter:
     maximum: float | None
     choices: tuple[Any, ...] | None
     check: Callable[[Any], str | None] | None
+    example: Any
 
     @property
     def required(self) -> bool:
@@ -82,6 +83,7 @@ class _Declaration:
     maximum: float | None
     choices: tuple[Any, ...] | None
     check: Callable[[Any], str | None] | None
+    example: Any
 
 
 def parameter(
@@ -93,14 +95,17 @@ def parameter(
     maximum: float | None = None,
     choices: Sequence[Any] | None = None,
     check: Callable[[Any], str | None] | None = None,
+    example: Any = None,
 ) -> Any:
     """Declare a parameter. Without ``default`` the job must give it.
 
     ``minimum``, ``maximum`` and ``choices`` hold for the value or, in a sequence, for every element. ``check`` gets
     the whole value and returns what was expected if it does not fit (``"an even number"``), else ``None``.
-    ``default`` is written as in FHiCL: an input tag may be its text, a nested table a dictionary.
+    ``default`` is written as in FHiCL: an input tag may be its text, a nested table a dictionary. ``example`` is a
+    value of one without default with which ``larmlreco describe`` shows what the module reads and puts.
     """
-    return _Declaration(default, doc, unit, minimum, maximum, None if choices is None else tuple(choices), check)
+    given = None if choices is None else tuple(choices)
+    return _Declaration(default, doc, unit, minimum, maximum, given, check, example)
 
 
 class ParameterSet:
@@ -133,7 +138,16 @@ class ParameterSet:
                 hints = typing.get_type_hints(base)
                 found |= {
                     k: Parameter(
-                        k, hints.get(k, Any), d.default, d.doc, d.unit, d.minimum, d.maximum, d.choices, d.check
+                        k,
+                        hints.get(k, Any),
+                        d.default,
+                        d.doc,
+                        d.unit,
+                        d.minimum,
+                        d.maximum,
+                        d.choices,
+                        d.check,
+                        d.example,
                     )
                     for k, d in declarations.items()
                 }

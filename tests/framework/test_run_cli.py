@@ -390,6 +390,17 @@ def test_describe_shows_what_all_of_a_kind_have(capsys: pytest.CaptureFixture[st
     assert '  on_error  (one of "stop", "skip", default "stop")' in capsys.readouterr().out
 
 
+def test_describe_shows_products_of_a_module_with_required_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "SparseImageMaker"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("consumes, for example with detector: microboone:")
+    assert lines[start + 1] == "  Wires 'butcher'"
+    assert lines[start + 2 : start + 4] == ["produces, for example with detector: microboone:", "  Pixels 'U'"]
+    assert main(["describe", "TruthFromNpz"]) == 0
+    shown = "consumes, produces: shown by larmlreco describe TruthFromNpz 'file: ...'"
+    assert capsys.readouterr().out.splitlines()[-1] == shown
+
+
 def test_describe_of_an_unknown_module(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["describe", "Nubmers"]) == 3
     assert capsys.readouterr().err.startswith(
