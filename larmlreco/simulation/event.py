@@ -11,7 +11,7 @@ from larmlreco.geometry import Detector, detector
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import ChannelStatus, Hits, Product, ProductKey, TrueParticles, TrueSteps, Wires
 from larmlreco.simulation.geant import Deposits, Geant4, Primary, Tracks, Volume
-from larmlreco.simulation.generators import cosmics, vertex
+from larmlreco.simulation.generators import Content, cosmics
 from larmlreco.simulation.hits import find_hits
 from larmlreco.simulation.response import PlaneSignal, dead_blocks, plane_signal, recombined_electrons, survival
 from larmlreco.simulation.settings import ReadoutSettings, SimulationSettings
@@ -65,6 +65,7 @@ class Simulation:
             )
         self._settings = settings
         self._volume = Volume(_corner(active[:, 0]), _corner(active[:, 1]), settings.margin)
+        self._content = Content(settings, self._volume)
         self._geant4 = Geant4(self._volume, step_cm=settings.step, cut_cm=settings.cut)
 
     def __enter__(self) -> "Simulation":
@@ -77,7 +78,7 @@ class Simulation:
         """Event ``number`` (from 0) of the run with this seed."""
         sequences = np.random.SeedSequence(entropy=(seed, number)).spawn(3)
         content, tracking, readout = (np.random.default_rng(s) for s in sequences)
-        primaries = vertex(self._settings.vertex, self._volume, content)
+        primaries = self._content.draw(number, content)
         primaries += cosmics(self._settings.cosmics, self._volume, self.detector, content)
         deposits, tracks = self._geant4.track(primaries, int(tracking.integers(1, LARGEST_SEED)))
         steps = true_steps(deposits, primaries, tracks, self.detector, self._settings.readout.lifetime)

@@ -1,16 +1,34 @@
-"""Final states: multi-particle vertices, isolated particles and cosmic muons."""
+"""Final states: vertices, isolated particles, stopping and cosmic muons, neutrinos, and those of a file."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from larmlreco.errors import ConfigurationError, valid_choices
 from larmlreco.geometry import Detector
+from larmlreco.io.hepevt import FinalStateParticle, HepEvtFile
+from larmlreco.masses import kinetic_energy
 from larmlreco.simulation.geant import Primary, Volume
+from larmlreco.simulation.neutrino import interaction
 from larmlreco.simulation.response import DENSITY_G_CM3
-from larmlreco.simulation.settings import CosmicSettings, IsolatedSettings, ParticleKind, VertexSettings
+from larmlreco.simulation.settings import (
+    ContentSettings,
+    CosmicSettings,
+    FinalStateFile,
+    IsolatedSettings,
+    NeutrinoSettings,
+    ParticleKind,
+    StoppingSettings,
+    VertexSettings,
+)
 
 Float64 = npt.NDArray[np.float64]
+T = TypeVar("T")
+
+_TRIES = 10
 
 _START_INSIDE_CM = 0.05
 """Cosmic muons start this far inside the argon, so that no rounding puts them outside."""
@@ -34,34 +52,141 @@ def muon_energy(range_cm: float) -> float:
     return float(np.exp(np.interp(np.log(range_cm * DENSITY_G_CM3), reach, energy)))
 
 
+class Content:
+    """Draws the particles of events.
+
+    Raises ``ConfigurationError`` for a required kind of particle that the vertex does not have, ``InputError`` for a
+    file of final states that cannot be read.
+    """
+
+    def __init__(self, settings: ContentSettings, volume: Volume) -> None:
+        self._settings = settings
+        self._volume = volume
+        self._vertices = [settings.vertex, *settings.alternatives.values()]
+        for made in self._vertices:
+            for name in made.required:
+                if name not in made.particles:
+                    raise ConfigurationError(
+                        f"simulation: a vertex requires the kind {name!r}; {valid_choices(name, made.particles)}"
+                    )
+        file = settings.final_states.file
+        self._final_states = HepEvtFile(file) if file else None
+
+    def draw(self, number: int, random: np.random.Generator) -> list[Primary]:
+        """Particles of event ``number``. Raises ``InputError`` beyond the end of the file of final states."""
+        settings, volume = self._settings, self._volume
+        out = []
+        for _ in range(between(settings.vertices, random)):
+            out += vertex(_by_weight(self._vertices, [v.share for v in self._vertices], random), volume, random)
+        out += isolated(settings.isolated, volume, random)
+        out += stopping(settings.stopping, volume, random)
+        for _ in range(between(settings.neutrinos.count, random)):
+            out += neutrino(settings.neutrinos, volume, random)
+        if self._final_states is not None:
+            out += _from_file(self._final_states.event(number), settings.final_states, volume, random)
+        return out
+
+
 def vertex(settings: VertexSettings, volume: Volume, random: np.random.Generator) -> list[Primary]:
     """Particles from one random point, at t0 = 0."""
-    low, high = np.add(volume.low, settings.border), np.subtract(volume.high, settings.border)
-    at = random.uniform(low, high)
+    at = _inside(volume, settings.border, random)
     out = []
+    left = {name: kind.most or math.inf for name, kind in settings.particles.items()}
+    required = list(settings.required)
     for _ in range(between(settings.multiplicity, random)):
-        pdg, energy = _draw(settings.particles, random)
+        open_kinds = [name for name in settings.particles if left[name] > 0]
+        if not open_kinds:
+            break
+        weights = [settings.particles[name].weight for name in open_kinds]
+        name = required.pop(0) if required else _by_weight(open_kinds, weights, random)
+        left[name] -= 1
+        kind = settings.particles[name]
+        pdg = _one_of(kind.pdg, random)
         direction = random.normal(size=3) + np.array([0.0, 0.0, settings.forward])
-        out.append(Primary(pdg, random.uniform(*energy), _triple(at), _triple(direction)))
+        out.append(Primary(pdg, _energy(kind, pdg, random), _triple(at), _triple(direction)))
     return out
 
 
 def isolated(settings: IsolatedSettings, volume: Volume, random: np.random.Generator) -> list[Primary]:
     """Single particles at random points of the argon, in random directions, at t0 = 0."""
+    kinds = list(settings.particles.values())
     out = []
     for _ in range(between(settings.count, random)):
-        pdg, energy = _draw(settings.particles, random)
+        kind = _by_weight(kinds, [k.weight for k in kinds], random)
+        pdg = _one_of(kind.pdg, random)
         at = random.uniform(volume.argon_low, volume.argon_high)
         direction = random.normal(size=3)
-        out.append(Primary(pdg, random.uniform(*energy), _triple(at), _triple(direction)))
+        out.append(Primary(pdg, _energy(kind, pdg, random), _triple(at), _triple(direction)))
     return out
 
 
-def _draw(kinds: Mapping[str, ParticleKind], random: np.random.Generator) -> tuple[int, tuple[float, float]]:
-    """PDG code of a particle of one of the kinds, and the range of its kinetic energy (MeV)."""
-    kind = list(kinds.values())[random.integers(len(kinds))]
-    pdg = int(kind.pdg[random.integers(len(kind.pdg))])
-    return pdg, kind.kinetic_energy
+def stopping(settings: StoppingSettings, volume: Volume, random: np.random.Generator) -> list[Primary]:
+    """Muons that stop in the active volume, from all directions, at t0 = 0."""
+    out = []
+    for _ in range(between(settings.count, random)):
+        pdg = _one_of(settings.pdg, random)
+        target = random.uniform(volume.low, volume.high)
+        direction = random.normal(size=3)
+        direction /= np.linalg.norm(direction)
+        longest = _to_border(target, -direction, volume) - _START_INSIDE_CM
+        length = min(random.uniform(*settings.length), longest)
+        out.append(Primary(pdg, muon_energy(length), _triple(target - length * direction), _triple(direction)))
+    return out
+
+
+def neutrino(settings: NeutrinoSettings, volume: Volume, random: np.random.Generator) -> list[Primary]:
+    """What leaves the nucleus when a neutrino along the beam (z) meets it at a random point, at t0 = 0."""
+    at = _triple(_inside(volume, settings.border, random))
+    for _ in range(_TRIES):
+        channel = _by_weight(list(settings.channels), list(settings.channels.values()), random)
+        made = interaction(channel, _one_of(settings.pdg, random), random.uniform(*settings.energy), random)
+        if made:
+            return [Primary(pdg, kinetic_energy(pdg, float(np.linalg.norm(p))), at, _triple(p)) for pdg, p in made]
+    raise ConfigurationError(
+        f"simulation.neutrinos: no channel of {', '.join(settings.channels)} is open at {settings.energy} MeV; "
+        "raise the energy"
+    )
+
+
+def _from_file(
+    particles: Sequence[FinalStateParticle], settings: FinalStateFile, volume: Volume, random: np.random.Generator
+) -> list[Primary]:
+    shift = np.zeros(3)
+    if settings.place == "random" and particles:
+        shift = _inside(volume, settings.border, random) - particles[0].position
+    out = []
+    for p in particles:
+        size = float(np.linalg.norm(p.momentum))
+        if size > 0:
+            start = _triple(p.position + shift)
+            out.append(Primary(p.pdg, math.hypot(size, p.mass) - p.mass, start, _triple(p.momentum), p.time))
+    return out
+
+
+def _inside(volume: Volume, border: float, random: np.random.Generator) -> Float64:
+    """A random point (3,) of the active volume, ``border`` cm away from its sides."""
+    return np.asarray(random.uniform(np.add(volume.low, border), np.subtract(volume.high, border)))
+
+
+def _by_weight(choices: Sequence[T], weights: Sequence[float], random: np.random.Generator) -> T:
+    """One of the choices; those without weight only where none has any."""
+    if len(set(weights)) == 1:
+        return choices[int(random.integers(len(choices)))]
+    share = np.array(weights) / sum(weights)
+    return choices[int(random.choice(len(choices), p=share))]
+
+
+def _one_of(codes: Sequence[int], random: np.random.Generator) -> int:
+    return codes[int(random.integers(len(codes)))]
+
+
+def _energy(kind: ParticleKind, pdg: int, random: np.random.Generator) -> float:
+    """Kinetic energy (MeV) of a particle of a kind."""
+    if kind.momentum is not None:
+        return kinetic_energy(pdg, random.uniform(*kind.momentum))
+    if kind.kinetic_energy is None:
+        raise ValueError("a kind of particle has neither kinetic energy nor momentum")
+    return random.uniform(*kind.kinetic_energy)
 
 
 def cosmics(settings: CosmicSettings, volume: Volume, detector: Detector, random: np.random.Generator) -> list[Primary]:
@@ -71,13 +196,13 @@ def cosmics(settings: CosmicSettings, volume: Volume, detector: Detector, random
     """
     arrival = settings.arrival or (0.0, float(detector.n_samples))
     count = between(settings.count, random)
-    stopping = min(between(settings.stopping, random), count)
+    n_stopping = min(between(settings.stopping, random), count)
     out = []
     for i in range(count):
         target = random.uniform(volume.low, volume.high)
         direction = _downward(random)
         distance = _to_border(target, -direction, volume) - _START_INSIDE_CM
-        if i < stopping:
+        if i < n_stopping:
             pdg, energy = -13, max(muon_energy(distance), settings.kinetic_energy[0])
         else:
             pdg, energy = (13, -13)[random.integers(2)], _power_law(settings, random)

@@ -9,7 +9,7 @@ from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Product, ProductKey, TrueLabels, TrueParticles, TrueSteps, Voxels
 from larmlreco.simulation.event import LARGEST_SEED, PROCESS, true_particles
 from larmlreco.simulation.geant import Deposits, Geant4, Tracks, Volume
-from larmlreco.simulation.generators import between, isolated, vertex
+from larmlreco.simulation.generators import Content
 from larmlreco.simulation.settings import VoxelImageSettings, VoxelSimulationSettings
 from larmlreco.truth.semantic import classify
 from larmlreco.truth.voxels import VoxelGrid, voxel_clusters, voxel_deposits, voxel_labels
@@ -47,6 +47,7 @@ class VoxelSimulation:
         edge = settings.size * settings.pitch
         self._grid = VoxelGrid(settings.size, settings.pitch)
         self._volume = Volume((0.0, 0.0, 0.0), (edge, edge, edge), settings.margin)
+        self._content = Content(settings, self._volume)
         self._geant4 = Geant4(self._volume, step_cm=settings.step, cut_cm=settings.cut)
 
     def __enter__(self) -> "VoxelSimulation":
@@ -60,10 +61,7 @@ class VoxelSimulation:
         settings = self._settings
         sequences = np.random.SeedSequence(entropy=(seed, number)).spawn(2)
         content, tracking = (np.random.default_rng(s) for s in sequences)
-        primaries = []
-        for _ in range(between(settings.vertices, content)):
-            primaries += vertex(settings.vertex, self._volume, content)
-        primaries += isolated(settings.isolated, self._volume, content)
+        primaries = self._content.draw(number, content)
         deposits, tracks = self._geant4.track(primaries, int(tracking.integers(1, LARGEST_SEED)))
         images = {name: voxel_image(deposits, tracks, self._grid, s, name) for name, s in settings.images.items()}
         steps = plain_steps(deposits) if settings.keep_steps else None
