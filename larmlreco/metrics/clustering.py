@@ -141,6 +141,10 @@ def _rand_index(shared: Overlaps, total: int) -> float:
     return above / ((in_true + in_predicted) * everything - 2 * in_true * in_predicted)
 
 
+MULTIPLICITY_EDGES: tuple[int, ...] = (0, 1, 2, 3, 5, 8, 12, 20, 30)
+"""Lowest numbers of true clusters of the bins of :meth:`ClusteringMetrics.by_multiplicity`."""
+
+
 class ClusteringMetrics:
     """Figures by class over events, beside the published ones.
 
@@ -152,18 +156,33 @@ class ClusteringMetrics:
         self.class_names = tuple(class_names)
         self._means = {name: {f: EventRatio() for f in FIGURES} for name in ("all", *self.class_names)}
         self._clusters = {name: [0, 0] for name in ("all", *self.class_names)}
+        self._against = {
+            name: [{f: EventRatio() for f in FIGURES} for _ in MULTIPLICITY_EDGES] for name in self.class_names
+        }
 
     def add(self, class_name: str, truth: Labels, predicted: Labels) -> PartitionScores:
         """Add the voxels of one class in one event, see :func:`compare_partitions`; returns their figures."""
         scores = compare_partitions(truth, predicted)
+        many = int(np.searchsorted(MULTIPLICITY_EDGES, scores.n_true, side="right")) - 1
         for name in ("all", class_name):
             self._clusters[name][0] += scores.n_true
             self._clusters[name][1] += scores.n_predicted
-            for figure in FIGURES:
-                value = getattr(scores, figure)
-                if not math.isnan(value):
-                    self._means[name][figure].add(value, 1)
+        for figure in FIGURES:
+            value = getattr(scores, figure)
+            if not math.isnan(value):
+                for means in (self._means["all"], self._means[class_name], self._against[class_name][many]):
+                    means[figure].add(value, 1)
         return scores
+
+    def by_multiplicity(self) -> dict[str, Any]:
+        """Figures by class against the number of true clusters of the class in the event, as JSON values."""
+        return {
+            name: [
+                {"true_clusters_from": low, **{figure: mean.as_dict() for figure, mean in means.items()}}
+                for low, means in zip(MULTIPLICITY_EDGES, bins, strict=True)
+            ]
+            for name, bins in self._against.items()
+        }
 
     def summary(self) -> dict[str, Any]:
         """Figures by class with their errors, numbers of clusters, and the published values, as JSON values."""

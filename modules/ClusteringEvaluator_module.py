@@ -1,0 +1,85 @@
+"""Evaluator of clusters."""
+
+import heapq
+import math
+from typing import Any
+
+import numpy as np
+
+from larmlreco.framework import Event, ModuleContext, ParameterSet, parameter
+from larmlreco.framework.evaluation import Evaluator
+from larmlreco.labels import SEMANTIC_NAMES
+from larmlreco.metrics.clustering import ClusteringMetrics
+from larmlreco.products import Assns, Clusters, InputTag, TrueLabels
+from larmlreco.reco.clustering_places import cluster_of_rows
+
+_GROUPS = {"shower": ("shower",), "track": ("HIP", "MIP"), "Michel": ("Michel",), "delta": ("delta",)}
+
+
+class ClusteringEvaluator(Evaluator):
+    """Compare clusters with the true ones: ARI, purity, efficiency and symmetric best Dice, by class.
+
+    The classes are those of arXiv 2007.03083, HIP and MIP being tracks. In each class the voxels count that are of it
+    or are in a cluster of it; what was put into another class is lost for its true cluster.
+    """
+
+    class Parameters(ParameterSet):
+        """Parameters of ClusteringEvaluator."""
+
+        clusters: InputTag = parameter("clusters", doc="clusters and their links to the voxels (Clusters, Assns)")
+        truth: InputTag = parameter("truth", doc="true labels with clusters (TrueLabels)")
+        images: list[str] = parameter([""], doc="instances to compare, each by itself")
+        worst: int = parameter(10, doc="events with the lowest ARI that are listed for each instance", minimum=0)
+
+    def __init__(self, config: Parameters, context: ModuleContext) -> None:
+        def tag(base: InputTag, name: str) -> InputTag:
+            return InputTag(base.label, name, base.process)
+
+        self._images = {
+            name: (
+                self.consumes(Clusters, tag(config.clusters, name)),
+                self.consumes(Assns, tag(config.clusters, name)),
+                self.consumes(TrueLabels, tag(config.truth, name)),
+            )
+            for name in config.images
+        }
+        self._metrics = {name: ClusteringMetrics(tuple(_GROUPS)) for name in self._images}
+        self._n_worst = config.worst
+        self._worst: dict[str, list[tuple[float, str, str]]] = {name: [] for name in self._images}
+
+    def analyze(self, event: Event) -> None:
+        """Compare one event."""
+        for name, (clusters_tag, links_tag, truth_tag) in self._images.items():
+            clusters, truth = event.get(Clusters, clusters_tag), event.get(TrueLabels, truth_tag)
+            found = cluster_of_rows(event.get(Assns, links_tag), len(truth))
+            semantic = np.append(clusters.semantic, -1)[found]
+            known = truth.label >= 0
+            for group, classes in _GROUPS.items():
+                numbers = [SEMANTIC_NAMES.index(c) for c in classes]
+                scores = self._metrics[name].add(
+                    group,
+                    np.where(np.isin(truth.label, numbers), truth.cluster, -1)[known],
+                    np.where(np.isin(semantic, numbers), found, -1)[known],
+                )
+                if not math.isnan(scores.ari):
+                    heapq.heappush(self._worst[name], (-scores.ari, str(event.id), group))
+            while len(self._worst[name]) > self._n_worst:
+                heapq.heappop(self._worst[name])
+
+    def results(self) -> dict[str, Any]:
+        """By instance: figures by class, the same against the number of true clusters, and the worst events."""
+        return {
+            name or "all": {
+                "classes": metrics.summary(),
+                "by_multiplicity": metrics.by_multiplicity(),
+                "worst": [
+                    {"event": event, "class": group, "ari": -negative}
+                    for negative, event, group in sorted(self._worst[name], reverse=True)
+                ],
+            }
+            for name, metrics in self._metrics.items()
+        }
+
+    def table(self) -> str:
+        """One table an instance, published values in brackets."""
+        return "\n".join(f"-- {name or 'clusters'}\n{metrics.table()}" for name, metrics in self._metrics.items())

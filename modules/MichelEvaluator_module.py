@@ -1,0 +1,124 @@
+"""Evaluator of Michel electrons."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from larmlreco.framework import Event, ModuleContext, ParameterSet, parameter
+from larmlreco.framework.evaluation import Evaluator
+from larmlreco.labels import Semantic
+from larmlreco.metrics.michel import MichelMetrics
+from larmlreco.metrics.ratio import EventRatio
+from larmlreco.products import Assns, InputTag, Michels, TrueLabels, TrueParticles, Voxels
+from larmlreco.reco.clustering_places import cluster_of_rows
+
+_ENERGY_EDGES = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0)
+
+
+class MichelEvaluator(Evaluator):
+    """Compare Michel electrons with the true ones: efficiencies and purities, against energy, and the energy itself.
+
+    The energy is that of the ionisation: of the true cluster's voxels against the found one's. ``response`` is the mean
+    of found over true and its spread over matched pairs.
+    """
+
+    class Parameters(ParameterSet):
+        """Parameters of MichelEvaluator."""
+
+        michels: InputTag = parameter("michels", doc="Michel electrons and their clusters (Michels, Clusters, Assns)")
+        voxels: InputTag = parameter("voxels", doc="voxels (Voxels)")
+        truth: InputTag = parameter("truth", doc="true labels with clusters (TrueLabels)")
+        particles: InputTag | None = parameter(None, doc="particles, for the energy at birth; @nil: none")
+        images: list[str] = parameter([""], doc="instances to compare, each by itself")
+
+    def __init__(self, config: Parameters, context: ModuleContext) -> None:
+        def tag(base: InputTag, name: str) -> InputTag:
+            return InputTag(base.label, name, base.process)
+
+        self._images = {
+            name: (
+                self.consumes(Michels, tag(config.michels, name)),
+                self.consumes(Assns, tag(config.michels, name)),
+                self.consumes(Voxels, tag(config.voxels, name)),
+                self.consumes(TrueLabels, tag(config.truth, name)),
+            )
+            for name in config.images
+        }
+        self._particles = None if config.particles is None else self.consumes(TrueParticles, config.particles)
+        self._metrics = {name: MichelMetrics() for name in self._images}
+        self._efficiency = {name: [EventRatio() for _ in _ENERGY_EDGES[1:]] for name in self._images}
+        self._pairs: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in self._images}
+
+    def analyze(self, event: Event) -> None:
+        """Compare one event."""
+        for name, (michels_tag, links_tag, voxels_tag, truth_tag) in self._images.items():
+            michels, truth = event.get(Michels, michels_tag), event.get(TrueLabels, truth_tag)
+            energy = event.get(Voxels, voxels_tag).energy.astype(np.float64)
+            cluster = cluster_of_rows(event.get(Assns, links_tag), len(truth))
+            found = np.where(np.isin(cluster, michels.electron), cluster, -1)
+            known = truth.label >= 0
+            true = np.where(truth.label == Semantic.MICHEL, truth.cluster, -1)
+            matches = self._metrics[name].add(true[known], found[known])
+            deposited = np.bincount(true[true >= 0], energy[true >= 0], int(true.max(initial=-1)) + 1)
+            birth = self._energy_at_birth(event, truth, true, len(deposited))
+            row = {cluster: i for i, cluster in enumerate(michels.electron.tolist())}
+            for candidate, match in zip(matches.candidate.tolist(), matches.true.tolist(), strict=True):
+                i = row[candidate]
+                reco = float(michels.energy[i])
+                total = reco + float(michels.photon_energy[i])
+                self._pairs[name].append((float(deposited[match]), reco, float(birth[match]), total))
+            there = np.unique(true[known & (true >= 0)])
+            for ratio, low, high in zip(self._efficiency[name], _ENERGY_EDGES, _ENERGY_EDGES[1:], strict=False):
+                mine = there[(deposited[there] >= low) & (deposited[there] < high)]
+                ratio.add(int(np.isin(mine, matches.true).sum()), len(mine))
+
+    def _energy_at_birth(self, event: Event, truth: TrueLabels, true: Any, n: int) -> Any:
+        """Kinetic energy (n,) of the electrons by their true cluster; NaN where it is not known."""
+        out = np.full(n, np.nan)
+        if self._particles is None:
+            return out
+        particles = event.get(TrueParticles, self._particles)
+        energy = dict(zip(particles.id.tolist(), particles.kinetic_energy.tolist(), strict=True))
+        clusters, first = np.unique(true, return_index=True)
+        for cluster, row in zip(clusters.tolist(), first.tolist(), strict=True):
+            if cluster >= 0:
+                out[cluster] = energy.get(int(truth.particle[row]), np.nan)
+        return out
+
+    def results(self) -> dict[str, Any]:
+        """By instance: figures without and with the cut, efficiency against energy, and the energy of the pairs."""
+        out = {}
+        for name, metrics in self._metrics.items():
+            bins = [ratio.as_dict() for ratio in self._efficiency[name]]
+            out[name or "all"] = {
+                "figures": metrics.summary(),
+                "efficiency_against_energy": {"edges": list(_ENERGY_EDGES), "unit": "MeV", "bins": bins},
+                "response": self._response(name),
+                "pairs": {
+                    "columns": ["true_deposited", "energy", "true_at_birth", "energy_with_photons"],
+                    "rows": [list(pair) for pair in self._pairs[name]],
+                },
+            }
+        return out
+
+    def _response(self, name: str) -> dict[str, float]:
+        pairs = np.array(self._pairs[name]).reshape(-1, 4)
+        ratio = pairs[pairs[:, 0] > 0, 1] / pairs[pairs[:, 0] > 0, 0]
+        n = len(ratio)
+        return {
+            "mean": float(ratio.mean()) if n else math.nan,
+            "spread": float(ratio.std(ddof=1)) if n > 1 else math.nan,
+            "pairs": n,
+        }
+
+    def table(self) -> str:
+        """One table an instance, published values in brackets."""
+        blocks = []
+        for name, metrics in self._metrics.items():
+            response = self._response(name)
+            blocks.append(
+                f"-- {name or 'Michel electrons'}\n{metrics.table()}\n"
+                f"energy found over true: {response['mean']:.3f}, spread {response['spread']:.3f}"
+            )
+        return "\n".join(blocks)

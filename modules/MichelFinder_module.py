@@ -1,0 +1,146 @@
+"""Producer of Michel electrons with their muons."""
+
+from dataclasses import fields, replace
+from typing import Literal
+
+import numpy as np
+
+from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
+from larmlreco.labels import SEMANTIC_NAMES, Semantic
+from larmlreco.products import (
+    Assns,
+    Clusters,
+    InputTag,
+    Michels,
+    SemanticScores,
+    SpacePoints,
+    TrueLabels,
+    Voxels,
+)
+from larmlreco.reco.clustering_places import Places, canonical_labels, members
+from larmlreco.reco.michel import FoundMichels, Int64, Surroundings, find_michels
+from larmlreco.reco.michel_options import MichelOptions
+from larmlreco.reco.michel_products import michel_clusters, michel_rows
+
+
+class MichelFinder(Producer):
+    """Find Michel electrons at the ends of muons (arXiv 1903.05663, section VII), on voxels or space points.
+
+    Puts ``Michels``, the ``Clusters`` of electrons and of their muons, and the ``Assns`` from clusters to voxels or
+    points, with the image's instance.
+    """
+
+    class Parameters(ParameterSet):
+        """Parameters of MichelFinder."""
+
+        input: InputTag = parameter("voxels", doc="voxels or points")
+        input_type: Literal["Voxels", "SpacePoints"] = parameter("Voxels", doc="type of the input")
+        images: list[str] = parameter(
+            [""], doc="instances of the input", check=lambda v: None if v else "at least one instance"
+        )
+        scores: InputTag = parameter("segmentation", doc="semantic scores of the input (SemanticScores)")
+        truth: InputTag | None = parameter(
+            None, doc="true labels (TrueLabels) to use instead of the scores, to evaluate; @nil: the scores"
+        )
+        published: bool = parameter(
+            False, doc="the published procedure alone, without gaps, bridges, crossings and short muons"
+        )
+        thickness: Literal["measure", "smeared", "thin"] = parameter(
+            "measure", doc="DBSCAN min_samples 5 and 10 (smeared), 3 and 4 (thin), or by the event's own tracks"
+        )
+        eps: float = parameter(2.8, doc="distance of neighbours in DBSCAN", unit="voxel", minimum=1)
+        mask_radius: float = parameter(15.0, doc="radius around the attachment of the edge test", unit="voxel")
+        max_gap: int = parameter(3, doc="voxels that may be missing", unit="voxel", minimum=0)
+        max_dead_gap: int = parameter(20, doc="voxels that may be missing in dead regions", unit="voxel", minimum=0)
+        bridge: int = parameter(
+            8, doc="longest way from muon to electron through delta and HIP voxels; 0: none", unit="voxel", minimum=0
+        )
+        crossings: bool = parameter(True, doc="whether to resolve tracks that cross the muon near its end")
+        short_muons: bool = parameter(True, doc="whether a muon may end within mask_radius")
+        keep_unattached: bool = parameter(False, doc="whether to keep Michel clusters without a muon")
+        min_voxels: int = parameter(1, doc="least size of an electron", unit="voxel", minimum=1)
+        border: int = parameter(3, doc="distance that is close to the border or a dead region", unit="voxel", minimum=0)
+        photons: bool = parameter(False, doc="whether to collect the photons that the electron radiated")
+        photon_angle: float = parameter(30.0, doc="half opening of the cone", unit="deg", minimum=0, maximum=180)
+        photon_length: float = parameter(80.0, doc="length of the cone", unit="cm", minimum=0)
+        energy_scale: float = parameter(1.0, doc="calibrated energy of a unit of charge", unit="MeV")
+        pitch: float = parameter(0.3, doc="edge of the voxels that points are put into", unit="cm", minimum=0.001)
+        volume: list[float] = parameter(
+            [],
+            doc="low x, y, z and high x, y, z; empty: the image, where its size is known",
+            unit="cm",
+            check=lambda v: None if len(v) in (0, 6) else "six numbers",
+        )
+        dead_regions: list[list[float]] = parameter(
+            [],
+            doc="boxes where nothing is seen: low x, y, z and high x, y, z",
+            unit="cm",
+            check=lambda v: None if all(len(box) == 6 for box in v) else "six numbers a box",
+        )
+
+    def __init__(self, config: Parameters, context: ModuleContext) -> None:
+        self._config = config
+        kind = Voxels if config.input_type == "Voxels" else SpacePoints
+        self._kind: type[Voxels] | type[SpacePoints] = kind
+        base, tag = config.truth or config.scores, config.input
+        self._label_kind: type[SemanticScores] | type[TrueLabels]
+        self._label_kind = SemanticScores if config.truth is None else TrueLabels
+        self._images = {
+            name: (
+                self.consumes(kind, InputTag(tag.label, name, tag.process)),
+                self.consumes(self._label_kind, InputTag(base.label, name, base.process)),
+            )
+            for name in config.images
+        }
+        for name in config.images:
+            self.produces(Michels, name)
+            self.produces(Clusters, name)
+            self.produces(Assns, name)
+
+    def produce(self, event: Event) -> None:
+        """Find the Michel electrons of one event."""
+        for name, (tag, labels_tag) in self._images.items():
+            product = event.get(self._kind, tag)
+            branch = event.key(self._kind, tag).branch
+            labels = event.get(self._label_kind, labels_tag)
+            size = product.meta.get("size")
+            places = (
+                Places.of_voxels(product)
+                if isinstance(product, Voxels)
+                else Places.of_points(product, self._config.pitch)
+            )
+            found = find_michels(
+                places.index,
+                places.label(canonical_labels(labels)),
+                places.charge,
+                self._options(places.pitch),
+                michel_score=None if isinstance(labels, TrueLabels) else labels.scores[places.first, Semantic.MICHEL],
+                surroundings=self._surroundings(places, size),
+            )
+            self._put(event, name, places, found, branch)
+
+    def _options(self, pitch: float) -> MichelOptions:
+        names = {field.name for field in fields(MichelOptions)}
+        options = MichelOptions(**{name: value for name, value in self._config if name in names})
+        if not self._config.photons:
+            return replace(options, photon_length=0.0)
+        return replace(options, photon_length=options.photon_length / pitch)
+
+    def _surroundings(self, places: Places, size: int | None) -> Surroundings:
+        def voxel(corner: list[float]) -> Int64:
+            return np.floor((np.array(corner) - places.origin) / places.pitch).astype(np.int64)
+
+        low = high = None
+        if self._config.volume:
+            low, high = voxel(self._config.volume[:3]), voxel(self._config.volume[3:])
+        elif size is not None:
+            low, high = np.zeros(3, dtype=np.int64), np.full(3, size - 1)
+        boxes = [np.stack([voxel(box[:3]), voxel(box[3:])]) for box in self._config.dead_regions]
+        return Surroundings(low, high, np.stack(boxes) if boxes else None)
+
+    def _put(self, event: Event, name: str, places: Places, found: FoundMichels, branch: str) -> None:
+        meta = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco", "target": branch}
+        clusters, of_row = michel_clusters(found, places, {**meta, "algorithm": "michel_finder"})
+        made = event.put(clusters, name).branch
+        event.put(members(of_row, made, branch), name)
+        event.put(michel_rows(found, places, self._config.energy_scale, {"target": branch, "clusters": made}), name)
