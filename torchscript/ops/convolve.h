@@ -50,7 +50,7 @@ struct WeightGradientTask {
   MapView map;
   const T* features;  // (n_in, c_in)
   const T* gradient;  // (n_out, padded)
-  T* out;             // (segments, taps, c_in, padded)
+  T* out;             // (segments, taps, c_in, padded): a partial sum of each segment
   int64_t c_in;
   int64_t padded;
   int64_t blocks_per_segment;
@@ -60,7 +60,7 @@ template <class T>
 struct Arithmetic {
   int64_t tile_units;  // channels a task handles at a time, in units
   void (*convolve)(const ConvolveTask<T>&, int64_t block, int64_t first_unit, int64_t units, T* scratch);
-  void (*weight_gradient)(const WeightGradientTask<T>&, int64_t segment, int64_t tap, int64_t first_unit, int64_t units);
+  void (*weight_gradient)(const WeightGradientTask<T>&, int64_t segment, int64_t first_tap, int64_t last_tap);
 };
 
 struct InstructionSet {

@@ -34,6 +34,26 @@ LARMLRECO_INLINE const Vector<T>& at(const T* p) {
   return *reinterpret_cast<const Vector<T>*>(p);
 }
 
+// The pointer, which the compiler then keeps in a register: left to itself it recomputes the address of every element.
+template <class T>
+LARMLRECO_INLINE const T* kept(const T* p) {
+  asm("" : "+r"(p));
+  return p;
+}
+
+// Rows are gathered in an order that the processor cannot foresee: they are called this many pairs ahead.
+constexpr int64_t kAhead = 32;
+
+template <class T, int R>
+LARMLRECO_INLINE void fetch_rows(const T* features, int64_t c_in, const int32_t* input) {
+  constexpr int64_t line = kUnitBytes / static_cast<int64_t>(sizeof(T));
+  LARMLRECO_UNROLL
+  for (int r = 0; r < R; ++r) {
+    const T* x = features + int64_t{input[r]} * c_in;
+    for (int64_t c = 0; c < c_in; c += line) __builtin_prefetch(x + c);
+  }
+}
+
 // R pairs of one tap: sums of V vectors of output channels a row, over all input channels.
 template <class T, int V, int R>
 LARMLRECO_INLINE void group(const T* features, int64_t c_in, const int32_t* input, const uint8_t* output, T* scratch,
@@ -43,7 +63,7 @@ LARMLRECO_INLINE void group(const T* features, int64_t c_in, const int32_t* inpu
   Vector<T> sum[R][V];
   LARMLRECO_UNROLL
   for (int r = 0; r < R; ++r) {
-    x[r] = features + int64_t{input[r]} * c_in;
+    x[r] = kept(features + int64_t{input[r]} * c_in);
     LARMLRECO_UNROLL
     for (int v = 0; v < V; ++v) sum[r][v] = at<T>(scratch + (int64_t{output[r]} * V + v) * L);
   }
@@ -75,7 +95,7 @@ LARMLRECO_INLINE void held_group(const T* features, int64_t c_in, const int32_t*
   Vector<T> sum[R];
   LARMLRECO_UNROLL
   for (int r = 0; r < R; ++r) {
-    x[r] = features + int64_t{input[r]} * c_in;
+    x[r] = kept(features + int64_t{input[r]} * c_in);
     sum[r] = at<T>(scratch + int64_t{output[r]} * L);
   }
   LARMLRECO_UNROLL
@@ -88,14 +108,17 @@ LARMLRECO_INLINE void held_group(const T* features, int64_t c_in, const int32_t*
 }
 
 template <class T>
-void held_tap(const T* features, int64_t c_in, const int32_t* input, const uint8_t* output, int64_t n, T* scratch,
-              const T* weight, int64_t padded) {
+void held_tap(const T* features, int64_t c_in, const int32_t* input, const uint8_t* output, int64_t n, int64_t ahead,
+              T* scratch, const T* weight, int64_t padded) {
   for (int64_t c = 0; c < c_in; c += kHeld) {
     Vector<T> w[kHeld];
     LARMLRECO_UNROLL
     for (int i = 0; i < kHeld; ++i) w[i] = at<T>(weight + (c + i) * padded);
     int64_t p = 0;
-    for (; p + 8 <= n; p += 8) held_group<T, 8>(features + c, c_in, input + p, output + p, scratch, w);
+    for (; p + 8 <= n; p += 8) {
+      if (c == 0 && p + kAhead + 8 <= ahead) fetch_rows<T, 8>(features, c_in, input + p + kAhead);
+      held_group<T, 8>(features + c, c_in, input + p, output + p, scratch, w);
+    }
     if (n - p >= 4) {
       held_group<T, 4>(features + c, c_in, input + p, output + p, scratch, w);
       p += 4;
@@ -109,10 +132,13 @@ void held_tap(const T* features, int64_t c_in, const int32_t* input, const uint8
 }
 
 template <class T, int V, int R>
-void tap_pairs(const T* features, int64_t c_in, const int32_t* input, const uint8_t* output, int64_t n, T* scratch,
-               const T* weight, int64_t padded) {
+void tap_pairs(const T* features, int64_t c_in, const int32_t* input, const uint8_t* output, int64_t n, int64_t ahead,
+               T* scratch, const T* weight, int64_t padded) {
   int64_t p = 0;
-  for (; p + R <= n; p += R) group<T, V, R>(features, c_in, input + p, output + p, scratch, weight, padded);
+  for (; p + R <= n; p += R) {
+    if (p + kAhead + R <= ahead) fetch_rows<T, R>(features, c_in, input + p + kAhead);
+    group<T, V, R>(features, c_in, input + p, output + p, scratch, weight, padded);
+  }
   if constexpr (R > 4) {
     if (n - p >= 4) {
       group<T, V, 4>(features, c_in, input + p, output + p, scratch, weight, padded);
@@ -143,17 +169,20 @@ void convolve_tile(const ConvolveTask<T>& task, int64_t block, int64_t first_uni
     LARMLRECO_UNROLL
     for (int v = 0; v < V; ++v) at<T>(scratch + (r * V + v) * L) = at<T>(start + v * L);
   }
+  const int64_t pairs_end = map.begin[(block + 1) * map.taps];
   for (int64_t k = 0; k < map.taps; ++k) {
     const int64_t begin = map.begin[block * map.taps + k], n = map.begin[block * map.taps + k + 1] - begin;
     if (n == 0) continue;
     const T* weight = task.weight + k * task.c_in * task.padded + column;
+    const int64_t ahead = first_unit == 0 ? pairs_end - begin : 0;  // the lists of the next taps follow this one
     if constexpr (V == 1 && kManyRegisters) {
       if (task.c_in % kHeld == 0) {
-        held_tap<T>(task.features, task.c_in, map.input + begin, map.output + begin, n, scratch, weight, task.padded);
+        held_tap<T>(task.features, task.c_in, map.input + begin, map.output + begin, n, ahead, scratch, weight,
+                    task.padded);
         continue;
       }
     }
-    tap_pairs<T, V, R>(task.features, task.c_in, map.input + begin, map.output + begin, n, scratch, weight,
+    tap_pairs<T, V, R>(task.features, task.c_in, map.input + begin, map.output + begin, n, ahead, scratch, weight,
                        task.padded);
   }
   const T slope = task.negative_slope;
@@ -192,68 +221,91 @@ void convolve(const ConvolveTask<T>& task, int64_t block, int64_t first_unit, in
   }
 }
 
-// Rows first .. first + C of the weights of one tap: products of input and output gradient, summed over the pairs.
+// C input channels of one tap: products of input and output gradient of n pairs, added to the weight gradient.
 template <class T, int V, int C>
-void gradient_tile(const WeightGradientTask<T>& task, int64_t segment, int64_t tap, int64_t channel, int64_t column) {
+LARMLRECO_INLINE void gradient_group(const T* features, int64_t c_in, const T* gradient, int64_t padded,
+                                     const int32_t* input, const uint8_t* output, const int32_t* rows, int64_t n,
+                                     int64_t ahead, T* out) {
   constexpr int L = lanes<T>();
-  const MapView& map = task.map;
-  const int64_t blocks = (map.n_out + kTaskRows - 1) / kTaskRows;
-  const int64_t first = segment * task.blocks_per_segment;
-  const int64_t last = first + task.blocks_per_segment < blocks ? first + task.blocks_per_segment : blocks;
   Vector<T> sum[C][V];
   LARMLRECO_UNROLL
   for (int c = 0; c < C; ++c) {
     LARMLRECO_UNROLL
-    for (int v = 0; v < V; ++v) sum[c][v] = Vector<T>{};
+    for (int v = 0; v < V; ++v) sum[c][v] = at<T>(out + c * padded + v * L);
   }
-  for (int64_t block = first; block < last; ++block) {
-    const int32_t* rows = map.output_rows + block * kTaskRows;
-    const int64_t end = map.begin[block * map.taps + tap + 1];
-    for (int64_t p = map.begin[block * map.taps + tap]; p < end; ++p) {
-      const T* x = task.features + int64_t{map.input[p]} * task.c_in + channel;
-      const T* g = task.gradient + int64_t{rows[map.output[p]]} * task.padded + column;
-      Vector<T> gradient[V];
+  for (int64_t p = 0; p < n; ++p) {
+    if (p + kAhead < ahead) {
+      fetch_rows<T, 1>(features, c_in, input + p + kAhead);
+      fetch_rows<T, 1>(gradient, padded, rows + output[p + kAhead]);
+    }
+    const T* x = kept(features + int64_t{input[p]} * c_in);
+    const T* g = kept(gradient + int64_t{rows[output[p]]} * padded);
+    Vector<T> row[V];
+    LARMLRECO_UNROLL
+    for (int v = 0; v < V; ++v) row[v] = at<T>(g + v * L);
+    LARMLRECO_UNROLL
+    for (int c = 0; c < C; ++c) {
       LARMLRECO_UNROLL
-      for (int v = 0; v < V; ++v) gradient[v] = at<T>(g + v * L);
-      LARMLRECO_UNROLL
-      for (int c = 0; c < C; ++c) {
-        LARMLRECO_UNROLL
-        for (int v = 0; v < V; ++v) sum[c][v] += gradient[v] * x[c];
-      }
+      for (int v = 0; v < V; ++v) sum[c][v] += row[v] * x[c];
     }
   }
-  T* out = task.out + ((segment * map.taps + tap) * task.c_in + channel) * task.padded + column;
   LARMLRECO_UNROLL
   for (int c = 0; c < C; ++c) {
     LARMLRECO_UNROLL
-    for (int v = 0; v < V; ++v) at<T>(out + c * task.padded + v * L) = sum[c][v];
+    for (int v = 0; v < V; ++v) at<T>(out + c * padded + v * L) = sum[c][v];
   }
 }
 
 template <class T, int V, int C>
-void gradient_rows(const WeightGradientTask<T>& task, int64_t segment, int64_t tap, int64_t column) {
-  int64_t channel = 0;
-  for (; channel + C <= task.c_in; channel += C) gradient_tile<T, V, C>(task, segment, tap, channel, column);
+void gradient_tile(const WeightGradientTask<T>& task, int64_t block, int64_t tap, int64_t column, T* out) {
+  const MapView& map = task.map;
+  const int64_t begin = map.begin[block * map.taps + tap], n = map.begin[block * map.taps + tap + 1] - begin;
+  const int32_t* rows = map.output_rows + block * kTaskRows;
+  const T* gradient = task.gradient + column;
+  int64_t ahead = column == 0 ? map.begin[(block + 1) * map.taps] - begin : 0;
+  int64_t c = 0;
+  for (; c + C <= task.c_in; c += C, ahead = 0)
+    gradient_group<T, V, C>(task.features + c, task.c_in, gradient, task.padded, map.input + begin,
+                            map.output + begin, rows, n, ahead, out + c * task.padded + column);
   if constexpr (C > 4) {
-    for (; channel + 4 <= task.c_in; channel += 4) gradient_tile<T, V, 4>(task, segment, tap, channel, column);
+    for (; c + 4 <= task.c_in; c += 4)
+      gradient_group<T, V, 4>(task.features + c, task.c_in, gradient, task.padded, map.input + begin,
+                              map.output + begin, rows, n, 0, out + c * task.padded + column);
   }
-  for (; channel < task.c_in; ++channel) gradient_tile<T, V, 1>(task, segment, tap, channel, column);
+  for (; c < task.c_in; ++c)
+    gradient_group<T, V, 1>(task.features + c, task.c_in, gradient, task.padded, map.input + begin,
+                            map.output + begin, rows, n, 0, out + c * task.padded + column);
 }
 
+// Block after block, so that the rows of a block serve all taps from the nearest cache.
 template <class T>
-void weight_gradient(const WeightGradientTask<T>& task, int64_t segment, int64_t tap, int64_t first_unit,
-                     int64_t units) {
-  const int64_t column = first_unit * unit_width<T>();
-  if constexpr (kManyRegisters) {
-    switch (units) {
-      case 1: return gradient_rows<T, 1, 16>(task, segment, tap, column);
-      case 2: return gradient_rows<T, 2, 8>(task, segment, tap, column);
-      case 3: return gradient_rows<T, 3, 8>(task, segment, tap, column);
-      default: return gradient_rows<T, 4, 6>(task, segment, tap, column);
+void weight_gradient(const WeightGradientTask<T>& task, int64_t segment, int64_t first_tap, int64_t last_tap) {
+  const MapView& map = task.map;
+  const int64_t blocks = (map.n_out + kTaskRows - 1) / kTaskRows, size = task.c_in * task.padded;
+  const int64_t first = segment * task.blocks_per_segment;
+  const int64_t last = first + task.blocks_per_segment < blocks ? first + task.blocks_per_segment : blocks;
+  T* out = task.out + segment * map.taps * size;
+  for (int64_t i = first_tap * size; i < last_tap * size; ++i) out[i] = 0;
+  const int64_t units = task.padded / unit_width<T>();
+  constexpr int64_t kMost = kManyRegisters ? 3 : 1;
+  for (int64_t block = first; block < last; ++block)
+    for (int64_t tap = first_tap; tap < last_tap; ++tap) {
+      if (map.begin[block * map.taps + tap] == map.begin[block * map.taps + tap + 1]) continue;
+      for (int64_t unit = 0; unit < units;) {
+        const int64_t left = units - unit, width = left == 4 && kMost > 2 ? 2 : left < kMost ? left : kMost;
+        const int64_t column = unit * unit_width<T>();
+        if constexpr (kManyRegisters) {
+          switch (width) {
+            case 1: gradient_tile<T, 1, 16>(task, block, tap, column, out + tap * size); break;
+            case 2: gradient_tile<T, 2, 8>(task, block, tap, column, out + tap * size); break;
+            default: gradient_tile<T, 3, 8>(task, block, tap, column, out + tap * size); break;
+          }
+        } else {
+          gradient_tile<T, kUnitVectors, kUnitVectors == 2 ? 6 : 2>(task, block, tap, column, out + tap * size);
+        }
+        unit += width;
+      }
     }
-  } else {
-    gradient_rows<T, kUnitVectors, kUnitVectors == 2 ? 6 : 2>(task, segment, tap, column);
-  }
 }
 
 double fma_flops(int64_t rounds) {

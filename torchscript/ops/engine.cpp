@@ -66,19 +66,26 @@ void convolve(const ConvolveTask<T>& task, const Parallel& parallel) {
 }
 
 int64_t blocks_per_segment(int64_t n_out) {
-  constexpr int64_t kMostSegments = 32, kLeastBlocks = 8;
+  constexpr int64_t kMostSegments = 32, kLeastBlocks = 4;
   return std::max(kLeastBlocks, (blocks_of(n_out) + kMostSegments - 1) / kMostSegments);
 }
 
 template <class T>
 void weight_gradient(const WeightGradientTask<T>& task, const Parallel& parallel) {
   const Arithmetic<T>& kernels = arithmetic<T>();
-  const Tiles tiles(task.padded / unit_width<T>(), kernels.tile_units);
   const int64_t segments = (blocks_of(task.map.n_out) + task.blocks_per_segment - 1) / task.blocks_per_segment;
-  const int64_t lists = task.map.taps * tiles.count;
-  parallel(segments * lists, [&](int64_t i) {
-    const int64_t list = i % lists, tile = list % tiles.count;
-    kernels.weight_gradient(task, i / lists, list / tiles.count, tiles.first(tile), tiles.width(tile));
+  const int64_t taps = task.map.taps, groups = std::min<int64_t>(taps, 3);
+  parallel(segments * groups, [&](int64_t i) {
+    const int64_t group = i % groups;
+    kernels.weight_gradient(task, i / groups, taps * group / groups, taps * (group + 1) / groups);
+  });
+  const int64_t size = task.c_in * task.padded;
+  parallel(taps, [&](int64_t tap) {
+    T* sum = task.out + tap * size;
+    for (int64_t segment = 1; segment < segments; ++segment) {
+      const T* part = sum + segment * taps * size;
+      for (int64_t j = 0; j < size; ++j) sum[j] += part[j];
+    }
   });
 }
 

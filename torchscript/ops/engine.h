@@ -20,6 +20,7 @@ void convolve(const ConvolveTask<T>& task, const Parallel& parallel);
 // depend on threads.
 int64_t blocks_per_segment(int64_t n_out);
 
+// Leaves the sum in the first segment's place.
 template <class T>
 void weight_gradient(const WeightGradientTask<T>& task, const Parallel& parallel);
 

@@ -337,11 +337,8 @@ Tensor weight_gradient_cpu(const Tensor& features, const Tensor& gradient, at::T
     run_weight_gradient<float>(direction, own_features, own_gradient, parts, per_segment);
   else
     run_weight_gradient<double>(direction, own_features, own_gradient, parts, per_segment);
-  Tensor sum = parts[0];
-  for (int64_t s = 1; s < segments; ++s) sum.add_(parts[s]);
-  sum = sum.narrow(2, 0, channels);
-  if (transposed && is_mirrored(map)) sum = sum.flip(0);
-  return segments == 1 ? sum.contiguous() : sum.clone(at::MemoryFormat::Contiguous);
+  const Tensor sum = parts[0].narrow(2, 0, channels);
+  return transposed && is_mirrored(map) ? sum.flip(0) : sum.clone(at::MemoryFormat::Contiguous);
 }
 
 // ----------------------------------------------------------------------------------------------- autograd

@@ -164,10 +164,8 @@ void test_arithmetic(const BlockMap& map, int64_t n_in, int64_t c_in, int64_t c_
     backward.out = other.data();
     weight_gradient(backward, two_threads);
     check(parts == other, "threads change a weight gradient, " + where);
-    const int64_t size = map.taps * c_in * padded;
-    std::vector<T> sum(size, 0);
-    for (int64_t i = 0; i < static_cast<int64_t>(parts.size()); ++i) sum[i % size] += parts[i];
-    check(largest_difference(sum, expected_gradient) < 10 * tolerance, "weight gradient, " + where);
+    parts.resize(segments > 0 ? map.taps * c_in * padded : 0);
+    check(largest_difference(parts, expected_gradient) < 10 * tolerance, "weight gradient, " + where);
   }
   use_instruction_set(instruction_sets().front());
 }
