@@ -1,7 +1,8 @@
 """Train a network as the ``training`` table of a FHiCL file says.
 
 Checkpoints and logs go into the folder ``training.output``. Ctrl-C or SIGTERM end the training after the present
-iteration with a checkpoint; ``--resume`` goes on from it as if nothing had happened.
+iteration with a checkpoint; ``--resume`` goes on from it as if nothing had happened. On several GPUs or nodes:
+torchrun --nproc-per-node 4 --no-python larmlreco train -c ... --device cuda
 """
 
 import argparse
@@ -26,7 +27,8 @@ def run(options: argparse.Namespace) -> int:
     from larmlreco.cli.main import INTERRUPTED
     from larmlreco.errors import ConfigurationError
     from larmlreco.framework import fhicl
-    from larmlreco.train.job import TrainingParameters, make_trainer
+    from larmlreco.train.processes import Processes, join_processes, leave_processes
+    from larmlreco.train.tasks import trainer_of
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -34,14 +36,20 @@ def run(options: argparse.Namespace) -> int:
     values = table.to_python()
     if "training" not in values:
         raise ConfigurationError(f"{options.config} has no table 'training'; it has {', '.join(values) or 'nothing'}")
-    config = TrainingParameters.parse(values["training"], "training", "larmlreco train", table.origin)
-    trainer = make_trainer(config, torch.device(options.device), table.origin)
-    if options.resume is not None:
-        trainer.resume(options.resume)
-    result = trainer.run()
+    device = join_processes(options.device)
+    try:
+        trainer = trainer_of(values["training"], device, table.origin)
+        if options.resume is not None:
+            trainer.resume(options.resume)
+        result = trainer.run()
+        first = Processes(device).first
+    finally:
+        leave_processes()
     if result["interrupted"]:
-        print(f"stopped at iteration {result['iteration']}; go on with --resume {trainer.last}", file=sys.stderr)
+        if first:
+            print(f"stopped at iteration {result['iteration']}; go on with --resume {trainer.last}", file=sys.stderr)
         return INTERRUPTED
-    print(f"best validation accuracy {result['best_accuracy']:.4f} at iteration {result['best_iteration']}")
-    print(f"{trainer.best} (best), {trainer.last} (last); make an archive with: larmlreco export {trainer.best}")
+    if first:
+        print(f"best validation accuracy {result['best_accuracy']:.4f} at iteration {result['best_iteration']}")
+        print(f"{trainer.best} (best), {trainer.last} (last); make an archive with: larmlreco export {trainer.best}")
     return 0

@@ -1,13 +1,19 @@
 """Networks, found by name, their checkpoints and their model cards."""
 
 from larmlreco.models.checkpoint import Architecture, Checkpoint, load_checkpoint, save_checkpoint
+from larmlreco.models.classifier import ParticleClassifier
+from larmlreco.models.clustering import ClusteringUResNet
+from larmlreco.models.larflow import LArFlow
 from larmlreco.models.network import Network, build, names, register
 from larmlreco.models.uresnet import UResNet
 
 __all__ = [
     "Architecture",
     "Checkpoint",
+    "ClusteringUResNet",
+    "LArFlow",
     "Network",
+    "ParticleClassifier",
     "UResNet",
     "build",
     "load_checkpoint",

@@ -25,7 +25,7 @@ def cached_images(
     for number, path in enumerate(paths):
         if not path.is_file():
             raise InputError(f"{path} does not exist")
-        kept = cache / f"{path.stem}-{_fingerprint(path, facts)}.npz" if cache else None
+        kept = cache / f"{path.stem}-{fingerprint(path, facts)}.npz" if cache else None
         if kept is not None and kept.exists():
             stores.append(ImageStore.load(kept))
         else:
@@ -45,7 +45,7 @@ def only_key(reader: Reader, product: type[Product]) -> ProductKey | None:
     return keys[0] if keys else None
 
 
-def _fingerprint(path: Path, facts: str) -> str:
+def fingerprint(path: Path, facts: str) -> str:
     """What the images of a file depend on, as far as it can change without a change of this package's version."""
     stat = path.stat()
     text = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {facts}"

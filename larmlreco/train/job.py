@@ -1,9 +1,11 @@
 """From the ``training`` table of a FHiCL file to a training that can run."""
 
 import glob
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,14 +21,27 @@ from larmlreco.models.checkpoint import Architecture, Checkpoint
 from larmlreco.products import InputTag
 from larmlreco.sparse import native
 from larmlreco.train.augment import Augmentation
+from larmlreco.train.particles import PARTICLE_NAMES, particle_images
 from larmlreco.train.planes import plane_images
+from larmlreco.train.precision import PRECISIONS
+from larmlreco.train.processes import Processes
 from larmlreco.train.schedule import SCHEDULES, Schedule
+from larmlreco.train.semantic import Trainer, inverse_frequency
 from larmlreco.train.store import ImageStore
-from larmlreco.train.trainer import OPTIMIZERS, Plan, Trainer
+from larmlreco.train.trainer import OPTIMIZERS, Plan
+from larmlreco.train.transfer import initialise
 from larmlreco.train.voxels import VoxelSource, voxel_images
 
 VOXEL_DETECTOR = "liquid_argon"
 """What the card of a network for voxels names as its detector: any volume of the same voxels."""
+
+WEIGHTINGS = ("class_weights", "inverse_frequency", "particles")
+"""What weighs the pixels in the loss."""
+
+HEADS: Mapping[str, str] = MappingProxyType(
+    {"semantic_segmentation": "semantic", "particle_classification": "particle"}
+)
+"""Output of the network that a task learns."""
 
 _DATA = "training.data"
 
@@ -61,11 +76,16 @@ class VoxelDataParameters(ParameterSet):
     scheme: str = parameter(
         "larmlreco", doc="classes to learn; labels of other schemes are mapped", choices=tuple(SCHEMES)
     )
+    label_image: str = parameter(
+        "",
+        doc="scheme of labels that are an image of voxels with class numbers (LArCV2); empty: they are TrueLabels",
+        choices=("", *SCHEMES),
+    )
 
     def source(self, name: str) -> VoxelSource:
         """What to read of the files for training or for validation."""
         images = self.validation_images if name == "validation" and self.validation_images else self.images
-        return VoxelSource(self.voxels, self.truth, images, self.voxel_size, self.scheme)
+        return VoxelSource(self.voxels, self.truth, images, self.voxel_size, self.scheme, self.label_image)
 
 
 class ModelParameters(ParameterSet):
@@ -108,6 +128,7 @@ class TrainingParameters(ParameterSet):
     """The ``training`` table."""
 
     output: str = parameter(doc="folder for checkpoints and logs")
+    note: str = parameter("", doc="what the card says of the training data, for example what they leave out")
     data: dict[str, Any] = parameter(doc="where the images come from: DataParameters, or VoxelDataParameters")
     model: ModelParameters = parameter({}, doc="the network")
     iterations: int = parameter(doc="batches to learn from in all", minimum=1)
@@ -117,7 +138,16 @@ class TrainingParameters(ParameterSet):
     schedule: ScheduleParameters = parameter({}, doc="the learning rate")
     gradient_clip: float = parameter(0.0, doc="largest gradient norm; 0: no limit", minimum=0)
     class_weights: list[float] = parameter([], doc="weight of each class in the loss; empty: all 1")
+    weighting: str = parameter(
+        "class_weights",
+        doc="weights in the loss: class_weights; inverse_frequency: all classes weigh the same; particles: the vertex "
+        "and every particle of an image weigh the same (SSNet's pixel weights without its background; planes)",
+        choices=WEIGHTINGS,
+    )
     augmentation: AugmentationParameters = parameter({}, doc="changes of the images")
+    initialise_from: str = parameter("", doc="checkpoint whose weights of the same name and shape are the beginning")
+    precision: str = parameter("float32", doc="arithmetic of the products; float16 on a GPU only", choices=PRECISIONS)
+    tensorboard: bool = parameter(False, doc="whether to log for TensorBoard too (extra tensorboard)")
     seed: int = parameter(1, doc="seed of weights, order and augmentation")
     validate_every: int = parameter(500, doc="iterations between validations", minimum=1)
     checkpoint_every: int = parameter(100, doc="iterations between checkpoints", minimum=1)
@@ -136,18 +166,27 @@ class _Data:
     card: Mapping[str, Any]
 
 
-def make_trainer(config: TrainingParameters, device: torch.device, origin: Origin = lambda _: None) -> Trainer:
+def make_trainer(
+    config: TrainingParameters,
+    device: torch.device,
+    origin: Origin = lambda _: None,
+    task: str = "semantic_segmentation",
+) -> Trainer:
     """Read the data and build network and trainer. Raises ``ConfigurationError`` or ``InputError`` before it trains.
 
-    ``origin`` tells where the keys of the table were written.
+    ``origin`` tells where the keys of the table were written; ``task`` is a key of :data:`HEADS`.
     """
-    data = _data(config.data, origin)
+    with Processes(device).first_before_others():
+        data = _data(config, origin, task)
     params = {"dimension": data.dimension, "classes": len(data.class_names), **config.model.params}
     torch.manual_seed(config.seed)
     engine = native.best_engine() if config.model.engine == "auto" else config.model.engine
     network = build(config.model.name, engine=engine, **params)
+    if config.initialise_from:
+        print(f"{config.initialise_from}: {initialise(network, Path(config.initialise_from))}", file=sys.stderr)
+    class_weights = _class_weights(config, data)
     card = ModelCard(
-        task="semantic_segmentation",
+        task=task,
         dimension=data.dimension,
         class_names=data.class_names,
         network={"name": config.model.name, "params": params},
@@ -158,7 +197,9 @@ def make_trainer(config: TrainingParameters, device: torch.device, origin: Origi
             "iterations": config.iterations,
             "batch_size": config.batch_size,
             "seed": config.seed,
-            "class_weights": list(config.class_weights),
+            "class_weights": list(class_weights),
+            "weighting": config.weighting,
+            "note": config.note,
         },
         **data.card,
     )
@@ -170,11 +211,13 @@ def make_trainer(config: TrainingParameters, device: torch.device, origin: Origi
         optimizer=config.optimizer,
         weight_decay=config.weight_decay,
         gradient_clip=config.gradient_clip,
-        class_weights=tuple(config.class_weights),
+        class_weights=class_weights,
         seed=config.seed,
         validate_every=config.validate_every,
         checkpoint_every=config.checkpoint_every,
         patience=config.patience,
+        precision=config.precision,
+        tensorboard=config.tensorboard,
     )
     augmentation = dict(config.augmentation)
     return Trainer(
@@ -187,19 +230,37 @@ def make_trainer(config: TrainingParameters, device: torch.device, origin: Origi
         data.class_names,
         Path(config.output),
         device,
+        HEADS[task],
     )
 
 
-def _data(table: Mapping[str, Any], origin: Origin) -> _Data:
+def _class_weights(config: TrainingParameters, data: _Data) -> tuple[float, ...]:
+    if config.weighting == "class_weights":
+        return tuple(config.class_weights)
+    if config.class_weights:
+        raise ConfigurationError(
+            f"training.class_weights: weights are given, and training.weighting asks for {config.weighting}; "
+            "expected one of them"
+        )
+    if config.weighting == "particles":
+        return ()
+    return inverse_frequency(data.images["training"].labels, len(data.class_names))
+
+
+def _data(config: TrainingParameters, origin: Origin, task: str) -> _Data:
     owner = "larmlreco train"
+    table, groups = config.data, config.weighting == "particles"
     dimension = table.get("dimension", 2)
     if dimension not in (2, 3):
         raise ConfigurationError(
             f"{_DATA}.dimension: {owner} does not know {dimension!r}; valid: 2 (planes), 3 (voxels)"
         )
+    if dimension == 3 and (groups or task == "particle_classification"):
+        asked = "training.weighting: particles" if groups else f"training.task: {task}"
+        raise ConfigurationError(f"{asked} is for images of wire planes; {_DATA}.dimension is 3")
     if dimension == 3:
         voxels = VoxelDataParameters.parse(table, _DATA, owner, origin)
-        files = _files(voxels)
+        files = files_of(voxels.training, voxels.validation)
         cache = Path(voxels.cache) if voxels.cache else None
         return _Data(
             {name: voxel_images(paths, voxels.source(name), cache) for name, paths in files.items()},
@@ -213,14 +274,20 @@ def _data(table: Mapping[str, Any], origin: Origin) -> _Data:
             },
         )
     planes = DataParameters.parse(table, _DATA, owner, origin)
-    files = _files(planes)
+    files = files_of(planes.training, planes.validation)
     geometry = detector(planes.detector)
     settings = ImageSettings(rebin=planes.rebin, threshold=planes.threshold)
     cache = Path(planes.cache) if planes.cache else None
+    particles = task == "particle_classification"
     return _Data(
-        {name: plane_images(paths, geometry, planes.views, settings, cache) for name, paths in files.items()},
+        {
+            name: particle_images(paths, geometry, planes.views, settings, cache)
+            if particles
+            else plane_images(paths, geometry, planes.views, settings, cache, groups)
+            for name, paths in files.items()
+        },
         2,
-        SEMANTIC_NAMES,
+        PARTICLE_NAMES if particles else SEMANTIC_NAMES,
         {
             "detector": planes.detector,
             "planes": tuple(planes.views),
@@ -233,8 +300,11 @@ def _data(table: Mapping[str, Any], origin: Origin) -> _Data:
     )
 
 
-def _files(data: DataParameters | VoxelDataParameters) -> dict[str, list[Path]]:
-    files = {name: _expanded(getattr(data, name), name) for name in ("training", "validation")}
+def files_of(training: list[str], validation: list[str]) -> dict[str, list[Path]]:
+    """Files of patterns, by data set. Raises ``InputError`` for a pattern that matches none, ``ConfigurationError``
+    where a file is in both.
+    """
+    files = {"training": _expanded(training, "training"), "validation": _expanded(validation, "validation")}
     shared = set(files["training"]) & set(files["validation"])
     if shared:
         raise ConfigurationError(f"training.data: {min(shared)} is both in training and in validation")
