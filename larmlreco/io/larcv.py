@@ -1,7 +1,8 @@
-"""Reads LArCV2 ROOT files: images of planes and true particles.
+"""Reads LArCV2 ROOT files: images of planes, voxels and true particles.
 
 LArCV2 (github.com/DeepLearnPhysics/larcv2) keeps a tree ``<kind>_<producer>_tree`` for every product. Its images are
-stored column after column: pixel (row, column) is element column * rows + row.
+stored column after column: pixel (row, column) is element column * rows + row. Voxel (x, y, z) of a sparse tensor has
+the number (z * ny + y) * nx + x.
 """
 
 from dataclasses import dataclass
@@ -18,10 +19,13 @@ from larmlreco.io.reader import BranchSummary, Level
 from larmlreco.io.rootfile import open_root, reading, truncation
 from larmlreco.labels import Semantic
 from larmlreco.masses import is_nucleus, mass
-from larmlreco.products import Pixels, Product, ProductKey, TrueParticles
+from larmlreco.products import Pixels, Product, ProductKey, TrueParticles, Voxels
 from larmlreco.units import NS
 
 PROCESS = "LArCV"
+
+_KINDS = {"image2d": "EventImage2D", "particle": "EventParticle", "sparse3d": "EventSparseTensor3D"}
+"""What is read: the first word of a tree's name, and its C++ class."""
 
 _CHUNK = 16  # images of 256 x 256 pixels take 0.8 MB an event
 _INVALID_TRACK = 2**32 - 1
@@ -54,14 +58,16 @@ class _Tree:
 
 def is_larcv(names: list[str]) -> bool:
     """Whether the objects of a ROOT file are those of a LArCV2 file."""
-    return any(name.endswith("_tree") and name.startswith(("image2d_", "particle_")) for name in names)
+    return any(name.endswith("_tree") and name.startswith(tuple(f"{kind}_" for kind in _KINDS)) for name in names)
 
 
 class LArCVReader(ForeignReader):
     """A LArCV2 file; implements :class:`larmlreco.io.reader.Reader`.
 
     ``image2d`` becomes ``Pixels`` with the instance ``plane<i>`` (i: place in the event's list of images), the pixels
-    that are not zero; ``meta`` also has ``origin`` and ``pitch``, (column, row) in the unit of the image. ``particle``
+    that are not zero; ``meta`` also has ``origin`` and ``pitch``, (column, row) in the unit of the image. ``sparse3d``
+    becomes ``Voxels``, their ``energy`` whatever value the producer gave (a class number in an image of labels); the
+    voxels must be cubes. ``particle``
     becomes ``TrueParticles``: id is LArCV's number plus 1, the kinetic energy follows from momentum and mass (nan for
     a PDG code without a known mass), the class from the PDG code alone (no delta rays or Michel electrons), the
     instance is the particle itself.
@@ -78,9 +84,10 @@ class LArCVReader(ForeignReader):
                 kind, _, producer = name.removesuffix("_tree").partition("_")
                 if name.endswith("_tree") and producer:
                     self._trees.append(_Tree(kind, producer, self._file[name]))
-        readable = [t for t in self._trees if t.kind in ("image2d", "particle")]
+        readable = [t for t in self._trees if t.kind in _KINDS]
         if not readable:
-            raise InputError(f"input {path} holds no image2d_*_tree or particle_*_tree; expected a LArCV2 file")
+            trees = ", ".join(f"{kind}_*_tree" for kind in _KINDS)
+            raise InputError(f"input {path} holds none of {trees}; expected a LArCV2 file")
         self._check_lengths(path, readable)
         with reading(path, readable[0].branch):
             n = readable[0].tree.num_entries
@@ -110,16 +117,16 @@ class LArCVReader(ForeignReader):
                 self._of_key[key] = tree, i
                 present = int((images > i).sum())
                 self._summaries.append(BranchSummary(key.branch, "larcv::EventImage2D", key, present, size // planes))
-        elif tree.kind == "particle":
-            key = ProductKey("TrueParticles", tree.label, "", PROCESS)
+        elif tree.kind in _KINDS:
+            key = ProductKey("TrueParticles" if tree.kind == "particle" else "Voxels", tree.label, "", PROCESS)
             self._of_key[key] = tree, 0
-            self._summaries.append(BranchSummary(key.branch, "larcv::EventParticle", key, n, size))
+            self._summaries.append(BranchSummary(key.branch, f"larcv::{_KINDS[tree.kind]}", key, n, size))
         else:
-            reason = "only image2d and particle are read from LArCV2 files"
+            reason = f"only {', '.join(_KINDS)} are read from LArCV2 files"
             self._summaries.append(BranchSummary(tree.branch, f"larcv {tree.kind}", None, n, size, reason))
 
     def branches(self, level: Level = "event") -> list[BranchSummary]:
-        """All products; those of other kinds than image2d and particle cannot be decoded."""
+        """All products; those of other kinds than ``_KINDS`` cannot be decoded."""
         return list(self._summaries) if level == "event" else []
 
     def _read(self, entry: int, key: ProductKey) -> Product | None:
@@ -129,6 +136,8 @@ class LArCVReader(ForeignReader):
         with reading(self.path, f"{tree.branch}, entry {entry}"):
             if tree.kind == "particle":
                 return _particles(tree, entry)
+            if tree.kind == "sparse3d":
+                return _voxels(tree, entry, self.path)
             start, stop, columns = self._chunks.get(tree.branch, (0, 0, []))
             if not start <= entry < stop:
                 self._chunks.pop(tree.branch, None)  # not two chunks in memory at once
@@ -181,6 +190,28 @@ def _pixels(event: list[ak.Array], i: int) -> Pixels | None:
         "pitch": [(x2 - x1) / max(n_columns, 1), (y2 - y1) / max(n_rows, 1)],
     }
     return Pixels.from_columns(columns, meta)
+
+
+def _voxels(tree: _Tree, entry: int, path: str) -> Voxels:
+    def value(leaf: str) -> float:
+        return float(tree.array(f"_meta.{leaf}", entry, entry + 1)[0])
+
+    pitches = [value(f"_{axis}len") for axis in "xyz"]
+    if not np.allclose(pitches, pitches[0], rtol=1e-6):
+        raise InputError(
+            f"input {path}, {tree.branch}, entry {entry}: its voxels measure "
+            f"{' x '.join(f'{pitch:g}' for pitch in pitches)}; expected cubes"
+        )
+    numbers = ak.to_numpy(tree.array("_voxel_v._id", entry, entry + 1)[0]).astype(np.int64)
+    nx, ny = int(value("_xnum")), int(value("_ynum"))
+    columns: dict[str, npt.ArrayLike] = {
+        "x": numbers % nx,
+        "y": numbers // nx % ny,
+        "z": numbers // (nx * ny),
+        "energy": ak.to_numpy(tree.array("_voxel_v._value", entry, entry + 1)[0]),
+        "pitch": pitches[:1],
+    }
+    return Voxels.from_columns(columns | {f"origin_{axis}": [value(f"_p1.{axis}")] for axis in "xyz"})
 
 
 def _particles(tree: _Tree, entry: int) -> TrueParticles:

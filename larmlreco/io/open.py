@@ -52,7 +52,7 @@ def open_file(path: str | Path, reader: ReaderChoice = "auto") -> Reader:
         return ArtFile(path, file)
     raise InputError(
         f"input {path} holds no events: it has {', '.join(names) or 'nothing'}; "
-        "expected a tree Events (art, larmlreco) or image2d_*_tree, particle_*_tree (LArCV2)"
+        "expected a tree Events (art, larmlreco) or image2d_*_tree, sparse3d_*_tree, particle_*_tree (LArCV2)"
     )
 
 

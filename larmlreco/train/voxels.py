@@ -23,7 +23,8 @@ class VoxelSource:
 
     ``voxels`` and ``truth``: labels (and processes) of the products; ``images``: part of a file's events to use of each
     of their instances, from its beginning; empty: the only instance, all events. ``pitch``: edge of a voxel in cm;
-    ``scheme``: the classes to learn, into which the labels are mapped.
+    ``scheme``: the classes to learn, into which the labels are mapped. ``label_image``: the scheme of labels that are
+    an image of voxels too, whose values are the numbers of classes, as in LArCV2 files; "": they are ``TrueLabels``.
     """
 
     voxels: InputTag = field(default=InputTag("voxels"))
@@ -31,6 +32,7 @@ class VoxelSource:
     images: Mapping[str, float] = field(default_factory=dict)
     pitch: float = 0.3
     scheme: str = "larmlreco"
+    label_image: str = ""
 
 
 def voxel_images(paths: Sequence[Path], source: VoxelSource, cache: Path | None = None) -> ImageStore:
@@ -51,12 +53,14 @@ def _images(path: Path, source: VoxelSource) -> Iterator[LabelledImage]:
         parts = source.images or dict.fromkeys([_only_instance(reader, source.voxels)], 1.0)
         for instance, part in parts.items():
             voxels_key = _key(reader, Voxels, source.voxels, instance)
-            truth_key = _key(reader, TrueLabels, source.truth, instance)
+            truth_key = _key(reader, Voxels if source.label_image else TrueLabels, source.truth, instance)
             for entry in range(round(part * reader.n_events)):
                 where = f"{path}, entry {entry}"
                 voxels, truth = reader.read(entry, voxels_key), reader.read(entry, truth_key)
                 if not isinstance(voxels, Voxels):
                     raise InputError(f"{where}: {voxels_key.branch} is missing from this event")
+                if isinstance(truth, Voxels):
+                    truth = _labels_of_image(voxels, truth, source.label_image, where)
                 if not isinstance(truth, TrueLabels) or len(truth) != len(voxels):
                     raise InputError(f"{where}: the event has no true labels for its voxels ({truth_key.branch})")
                 yield _image(voxels, truth, source, where)
@@ -72,6 +76,21 @@ def _image(voxels: Voxels, truth: TrueLabels, source: VoxelSource, where: str) -
         )
     coords = np.column_stack([voxels.x, voxels.y, voxels.z])
     return LabelledImage(coords, voxels.energy[:, np.newaxis], labels_in(truth, source.scheme, where))
+
+
+def _labels_of_image(voxels: Voxels, image: Voxels, scheme: str, where: str) -> TrueLabels:
+    """Labels of voxels from an image of class numbers; voxels that it does not have have no label."""
+    label = np.rint(image.energy).astype(np.int32)
+    if not np.array_equal(label, image.energy):
+        raise InputError(f"{where}: the image of labels holds values that are no class numbers")
+    number = {voxel: i for i, voxel in enumerate(zip(*_index(image), strict=True))}
+    rows = np.array([number.get(voxel, -1) for voxel in zip(*_index(voxels), strict=True)], dtype=np.int64)
+    found = np.append(label, -1)[rows].astype(np.int32)
+    return TrueLabels(label=found, meta={"scheme": scheme})
+
+
+def _index(voxels: Voxels) -> tuple[list[int], list[int], list[int]]:
+    return voxels.x.tolist(), voxels.y.tolist(), voxels.z.tolist()
 
 
 def labels_in(truth: TrueLabels, scheme: str, where: str) -> npt.NDArray[np.int8]:

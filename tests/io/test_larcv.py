@@ -12,7 +12,7 @@ from larmlreco.io import open_file
 from larmlreco.io.larcv import LArCVReader, _kinetic_energy, _semantic
 from larmlreco.labels import Semantic
 from larmlreco.masses import ATOMIC_MASS_UNIT
-from larmlreco.products import Pixels, ProductKey, TrueParticles
+from larmlreco.products import Pixels, ProductKey, TrueParticles, Voxels
 
 PARTICLES = ProductKey("TrueParticles", "mctruth", "", "LArCV")
 PLANES = [ProductKey("Pixels", "data", f"plane{i}", "LArCV") for i in range(3)]
@@ -107,7 +107,7 @@ def test_unknown_key_and_foreign_file(sample: Path, tmp_path: Path) -> None:
     assert str(caught.value) == f"input {sample} has no event product Hits_gaushit__Reco1; valid: {valid}"
     with uproot.recreate(tmp_path / "x.root") as file:
         file["tree"] = {"a": np.arange(3)}
-    with pytest.raises(InputError, match=r"x\.root holds no image2d_\*_tree or particle_\*_tree; expected a LArCV2"):
+    with pytest.raises(InputError, match=r"x\.root holds none of image2d_\*_tree, particle_\*_tree, sparse3d_\*_tree; expected"):
         LArCVReader(tmp_path / "x.root")
 
 
@@ -116,10 +116,10 @@ def test_other_trees_are_listed_as_not_readable(sample: Path, tmp_path: Path) ->
     path = tmp_path / "x.root"
     path.write_bytes(sample.read_bytes())
     with uproot.update(path) as file:
-        file.mktree("sparse3d_pcluster_tree", {"a": np.int32})
-        file["sparse3d_pcluster_tree"].extend({"a": np.arange(10, dtype=np.int32)})
+        file.mktree("cluster3d_pcluster_tree", {"a": np.int32})
+        file["cluster3d_pcluster_tree"].extend({"a": np.arange(10, dtype=np.int32)})
     assert open_file(path).undecodable() == {
-        "sparse3d_pcluster_branch": "only image2d and particle are read from LArCV2 files"
+        "cluster3d_pcluster_branch": "only image2d, particle, sparse3d are read from LArCV2 files"
     }
     with uproot.update(path) as file:
         file.mktree("particle_other_tree", {"a": np.int32})
@@ -128,3 +128,27 @@ def test_other_trees_are_listed_as_not_readable(sample: Path, tmp_path: Path) ->
         open_file(path)
     assert "its trees have different numbers of events: " in str(caught.value)
     assert "particle_other_branch 3" in str(caught.value)
+
+
+DATA = Path(__file__).with_name("data") / "larcv_sparse3d.root"
+VOXELS, CLASSES = (ProductKey("Voxels", name, "", "LArCV") for name in ("data", "fivetypes"))
+
+
+def test_sparse_tensors_are_voxels() -> None:
+    """The file and its content: tests/oracles/larcv_files/write.py."""
+    reader = open_file(DATA)
+    assert set(reader.keys()) == {VOXELS, CLASSES}
+    assert list(reader.event_ids) == [(1, 2, 10), (1, 2, 11), (1, 2, 12)]
+    voxels, classes = reader.read(0, VOXELS), reader.read(0, CLASSES)
+    assert isinstance(voxels, Voxels)
+    assert isinstance(classes, Voxels)
+    index = np.stack([voxels.x, voxels.y, voxels.z], axis=1).tolist()
+    assert index == [[0, 0, 0], [1, 2, 0], [1, 2, 3], [5, 4, 3]]
+    assert voxels.energy.tolist() == [1.5, 0.5, 2.0, 0.25]
+    assert classes.energy.tolist() == [0, 1, 2, 4]
+    assert voxels.pitch.tolist() == pytest.approx([0.3])
+    assert voxels.origin.tolist() == [pytest.approx([-1, 2, 3])]
+    empty = reader.read(1, VOXELS)
+    assert empty is not None
+    assert len(empty) == 0
+    reader.close()

@@ -58,7 +58,7 @@ def test_root_file_without_events(tmp_path: Path) -> None:
         file["note"] = "text"
     assert message(tmp_path / "x.root") == (
         f"input {tmp_path / 'x.root'} holds no events: it has histogram, note; expected a tree Events (art, larmlreco) "
-        "or image2d_*_tree, particle_*_tree (LArCV2)"
+        "or image2d_*_tree, sparse3d_*_tree, particle_*_tree (LArCV2)"
     )
 
 

@@ -13,7 +13,7 @@ from larmlreco.io.layout import Process
 from larmlreco.io.root_writer import RootWriter
 from larmlreco.labels import SEMANTIC_NAMES, SPINE_NAMES
 from larmlreco.models.checkpoint import load_checkpoint
-from larmlreco.products import Product, ProductKey, TrueLabels, Voxels
+from larmlreco.products import InputTag, Product, ProductKey, TrueLabels, Voxels
 from larmlreco.train.job import TrainingParameters, make_trainer
 from larmlreco.train.voxels import VoxelSource, voxel_images
 
@@ -162,3 +162,26 @@ def test_a_wrong_key_is_named_with_its_line(tmp_path: Path, capsys: pytest.Captu
     assert main(["train", "-c", str(tmp_path / "job.fcl")]) == 3
     assert "training.data.trainings" in (message := capsys.readouterr().err)
     assert "job.fcl:4" in message
+
+
+def test_labels_can_be_an_image_of_larcv(tmp_path: Path) -> None:
+    sparse = Path(__file__).parents[1] / "io" / "data" / "larcv_sparse3d.root"
+    source = VoxelSource(InputTag("data"), InputTag("fivetypes"), label_image="larmlreco")
+    images = voxel_images([sparse], source)
+    assert len(images) == 2
+    assert images[0].coords.tolist() == [[0, 0, 0], [1, 2, 0], [1, 2, 3], [5, 4, 3]]
+    assert images[0].labels.tolist() == [0, 1, 2, 4]
+    # Voxels without a label in the image count for nothing, values between two classes are damage.
+    voxels, _ = event(20, 0)
+    columns = {
+        name: column[:5] for name, column in voxels.to_columns().items() if not name.startswith(("origin", "pitch"))
+    }
+    place = {name: column for name, column in voxels.to_columns().items() if name.startswith(("origin", "pitch"))}
+    labels = Voxels.from_columns(columns | place | {"energy": np.arange(5)})
+    image = voxel_images([write(tmp_path / "a.root", [{"": (voxels, labels)}])], VoxelSource(label_image="larmlreco"))[
+        0
+    ]
+    assert image.labels.tolist() == [0, 1, 2, 3, 4] + [-1] * (len(voxels) - 5)
+    wrong = Voxels.from_columns(columns | place | {"energy": np.full(5, 0.5)})
+    with pytest.raises(InputError, match="entry 0: the image of labels holds values that are no class numbers"):
+        voxel_images([write(tmp_path / "b.root", [{"": (voxels, wrong)}])], VoxelSource(label_image="larmlreco"))

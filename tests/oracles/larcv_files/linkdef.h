@@ -1,0 +1,13 @@
+#pragma link off all globals;
+#pragma link off all classes;
+#pragma link off all functions;
+#pragma link C++ nestedclasses;
+#pragma link C++ class larcv::Point3D+;
+#pragma link C++ class larcv::BBox3D+;
+#pragma link C++ class larcv::Voxel3DMeta+;
+#pragma link C++ class larcv::Voxel+;
+#pragma link C++ class std::vector<larcv::Voxel>+;
+#pragma link C++ class larcv::VoxelSet+;
+#pragma link C++ class larcv::SparseTensor3D+;
+#pragma link C++ class larcv::EventBase+;
+#pragma link C++ class larcv::EventSparseTensor3D+;
