@@ -107,7 +107,7 @@ def test_unknown_key_and_foreign_file(sample: Path, tmp_path: Path) -> None:
     assert str(caught.value) == f"input {sample} has no event product Hits_gaushit__Reco1; valid: {valid}"
     with uproot.recreate(tmp_path / "x.root") as file:
         file["tree"] = {"a": np.arange(3)}
-    with pytest.raises(InputError, match=r"x\.root holds none of image2d_\*_tree, particle_\*_tree, sparse3d_\*_tree; expected"):
+    with pytest.raises(InputError, match=r"x\.root holds none of image2d_\*_tree, particle_\*_tree, sparse3d_\*_tree"):
         LArCVReader(tmp_path / "x.root")
 
 
