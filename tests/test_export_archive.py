@@ -136,6 +136,15 @@ def test_an_archive_that_differs_from_its_network_is_not_written(tmp_path, monke
     assert not (tmp_path / "model.ts").exists()
 
 
+@pytest.mark.parametrize("engine", ["portable", "native"])
+def test_a_network_whose_probabilities_rounding_decides_is_written(engine, tmp_path):
+    if engine == "native" and not native.available():
+        pytest.skip("the operator library is not built")
+    source = checkpoint(3)
+    weights = {**source.state_dict, "semantic.weight": source.state_dict["semantic.weight"] * 1e4}
+    export_archive(source.with_state(weights, None), tmp_path / "model.ts", engine)
+
+
 def test_a_card_that_disagrees_with_the_network_is_refused(tmp_path):
     source = checkpoint()
     two = dataclasses.replace(source.card, features=(Feature("adc", "ADC"), Feature("time", "us")))

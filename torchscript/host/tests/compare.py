@@ -34,7 +34,7 @@ def export(engine: str, dimension: int, path: Path) -> None:
     params = {"dimension": dimension, "classes": 5, "filters": 8, "depth": 4}
     network = build("uresnet", **params)
     for _ in range(20):
-        network.raw(*(torch.from_numpy(array) for array in sample(dimension, 300, 1)))
+        network.raw(*(torch.from_numpy(array) for array in sample(dimension, 2000, 1)))
     card = ModelCard(
         task="semantic_segmentation",
         detector="none",
