@@ -50,4 +50,5 @@ class Augmentation:
             alive &= (wires < first) | (wires >= first + int(random.integers(1, self.dead_width + 1)))
         if not alive.any():
             return image
-        return LabelledImage(image.coords[alive], image.features[alive], image.labels[alive])
+        groups = None if image.groups is None else image.groups[alive]
+        return LabelledImage(image.coords[alive], image.features[alive], image.labels[alive], groups)

@@ -11,11 +11,15 @@ import torch
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One sparse image: ``coords`` (N, D) int32, ``features`` (N, C) float32, ``labels`` (N,) int8, -1: no label."""
+    """One sparse image: ``coords`` (N, D) int32, ``features`` (N, C) float32, ``labels`` (N,) int8, -1: no label.
+
+    ``groups`` (N,) int32, where there are some: pixels of one number weigh together as much as those of another.
+    """
 
     coords: npt.NDArray[np.int32]
     features: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int8]
+    groups: npt.NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.coords) == len(self.features) == len(self.labels):
@@ -23,6 +27,8 @@ class LabelledImage:
                 f"an image has {len(self.coords)} coordinates, {len(self.features)} features and "
                 f"{len(self.labels)} labels; expected equal numbers"
             )
+        if self.groups is not None and len(self.groups) != len(self.coords):
+            raise ValueError(f"an image has {len(self.coords)} pixels and {len(self.groups)} groups of them")
 
 
 class ImageSet(Protocol):
@@ -35,27 +41,34 @@ class ImageSet(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """Images one after another: ``coords`` (N, 1+D) int64 with the item first, ``features`` (N, C), ``labels`` (N,)."""
+    """Images one after another: ``coords`` (N, 1+D) int64 with the item first, ``features`` (N, C), ``labels`` (N,).
+
+    ``groups`` (N,) int64 where all images have them.
+    """
 
     coords: torch.Tensor
     features: torch.Tensor
     labels: torch.Tensor
     n_items: int
+    groups: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        return Batch(self.coords.to(device), self.features.to(device), self.labels.to(device), self.n_items)
+        groups = None if self.groups is None else self.groups.to(device)
+        return Batch(self.coords.to(device), self.features.to(device), self.labels.to(device), self.n_items, groups)
 
 
 def collate(images: Sequence[LabelledImage]) -> Batch:
     """Put images into one batch; item i of the batch is ``images[i]``."""
     items = np.repeat(np.arange(len(images)), [len(image.coords) for image in images])
     coords = np.concatenate([image.coords for image in images]).astype(np.int64)
+    groups = [image.groups.astype(np.int64) for image in images if image.groups is not None]
     return Batch(
         torch.from_numpy(np.column_stack([items, coords])),
         torch.from_numpy(np.concatenate([image.features for image in images])),
         torch.from_numpy(np.concatenate([image.labels for image in images]).astype(np.int64)),
         len(images),
+        torch.from_numpy(np.concatenate(groups)) if len(groups) == len(images) else None,
     )
 
 

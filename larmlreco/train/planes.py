@@ -11,6 +11,7 @@ from larmlreco.images.pixels import ImageSettings, dead_channels, images_of_wire
 from larmlreco.io import open_file
 from larmlreco.products import ChannelStatus, Product, TrueParticles, TrueSteps, Wires
 from larmlreco.train.files import cached_images, only_key
+from larmlreco.train.groups import pixel_groups
 from larmlreco.train.images import LabelledImage
 from larmlreco.train.store import ImageStore
 from larmlreco.truth.pixels import pixel_labels
@@ -24,21 +25,23 @@ def plane_images(
     views: Sequence[str],
     settings: ImageSettings,
     cache: Path | None = None,
+    groups: bool = False,
 ) -> ImageStore:
     """Images of the planes with these views of all events of the files, five-class labels by truth.
 
-    Coordinates are (wire, row), the feature is the pixel's charge in ADC. What was made of a file is kept in the folder
-    ``cache``, under a name that changes with the file, the detector and the settings.
+    Coordinates are (wire, row), the feature is the pixel's charge in ADC; with ``groups`` the pixels have those of
+    :mod:`larmlreco.train.groups`. What was made of a file is kept in the folder ``cache``, under a name that changes
+    with the file, the detector and the settings.
 
     Raises ``InputError`` for a file that cannot be read or lacks wires or truth.
     """
     planes = [plane for plane in detector.readout_planes if plane.view in views]
-    facts = f"{detector.name} {','.join(plane.name for plane in planes)} {settings}"
-    return cached_images(paths, lambda path: _images(path, detector, planes, settings), facts, cache)
+    facts = f"{detector.name} {','.join(plane.name for plane in planes)} {settings}{' groups' if groups else ''}"
+    return cached_images(paths, lambda path: _images(path, detector, planes, settings, groups), facts, cache)
 
 
 def _images(
-    path: Path, detector: Detector, planes: Sequence[ReadoutPlane], settings: ImageSettings
+    path: Path, detector: Detector, planes: Sequence[ReadoutPlane], settings: ImageSettings, groups: bool
 ) -> Iterator[LabelledImage]:
     reader = open_file(str(path))
     try:
@@ -65,6 +68,7 @@ def _images(
                     np.column_stack([pixels.column, pixels.row]),
                     pixels.adc[:, np.newaxis],
                     pixel_labels(pixels, steps, particles, detector).astype(np.int8),
+                    pixel_groups(pixels, steps, particles, detector) if groups else None,
                 )
     finally:
         reader.close()

@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,11 @@ from larmlreco.train.images import LabelledImage
 
 
 class ImageStore:
-    """An :class:`~larmlreco.train.images.ImageSet` in four arrays.
+    """An :class:`~larmlreco.train.images.ImageSet` in few arrays.
 
-    ``coords`` (M, D) int32, ``features`` (M, C) float32 and ``labels`` (M,) int8 hold the rows of all images one after
-    another; image i is rows ``offsets[i]`` to ``offsets[i + 1]``.
+    ``coords`` (M, D) int32, ``features`` (M, C) float32, ``labels`` (M,) int8 and, where the images have them,
+    ``groups`` (M,) int32 hold the rows of all images one after another; image i is rows ``offsets[i]`` to
+    ``offsets[i + 1]``.
     """
 
     def __init__(
@@ -24,11 +26,13 @@ class ImageStore:
         features: npt.NDArray[np.float32],
         labels: npt.NDArray[np.int8],
         offsets: npt.NDArray[np.int64],
+        groups: npt.NDArray[np.int32] | None = None,
     ) -> None:
         self.coords = coords
         self.features = features
         self.labels = labels
         self.offsets = offsets
+        self.groups = groups
 
     @classmethod
     def collect(cls, images: Iterable[LabelledImage]) -> "ImageStore":
@@ -38,11 +42,13 @@ class ImageStore:
             none = np.zeros(1, dtype=np.int64)
             return cls(np.zeros((0, 2), np.int32), np.zeros((0, 1), np.float32), np.zeros(0, np.int8), none)
         sizes = [len(image.coords) for image in kept]
+        groups = [image.groups for image in kept if image.groups is not None]
         return cls(
             np.concatenate([image.coords for image in kept]).astype(np.int32),
             np.concatenate([image.features for image in kept]).astype(np.float32),
             np.concatenate([image.labels for image in kept]).astype(np.int8),
             np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            np.concatenate(groups).astype(np.int32) if len(groups) == len(kept) else None,
         )
 
     @classmethod
@@ -52,11 +58,13 @@ class ImageStore:
         if not kept:
             return cls.collect([])
         sizes = np.concatenate([np.diff(store.offsets) for store in kept])
+        groups = [store.groups for store in kept if store.groups is not None]
         return cls(
             np.concatenate([store.coords for store in kept]),
             np.concatenate([store.features for store in kept]),
             np.concatenate([store.labels for store in kept]),
             np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            np.concatenate(groups) if len(groups) == len(kept) else None,
         )
 
     def __len__(self) -> int:
@@ -66,15 +74,22 @@ class ImageStore:
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         rows = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
-        return LabelledImage(self.coords[rows], self.features[rows], self.labels[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return LabelledImage(self.coords[rows], self.features[rows], self.labels[rows], groups)
 
     def save(self, path: Path) -> None:
         """Write the arrays as one compressed ``.npz`` that appears under its name only when it is whole."""
         partial = path.with_name(path.name + ".partial")
+        arrays: dict[str, Any] = {
+            "coords": self.coords,
+            "features": self.features,
+            "labels": self.labels,
+            "offsets": self.offsets,
+        }
+        if self.groups is not None:
+            arrays["groups"] = self.groups
         with partial.open("wb") as file:
-            np.savez_compressed(
-                file, coords=self.coords, features=self.features, labels=self.labels, offsets=self.offsets
-            )
+            np.savez_compressed(file, **arrays)
         partial.replace(path)
 
     @classmethod
@@ -82,7 +97,8 @@ class ImageStore:
         """Read what :meth:`save` wrote. Raises ``InputError`` for anything else."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(arrays["coords"], arrays["features"], arrays["labels"], arrays["offsets"])
+                groups = arrays.get("groups", None)
+                return cls(arrays["coords"], arrays["features"], arrays["labels"], arrays["offsets"], groups)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{path} is no image store, or it was cut short; delete it to have it made again"

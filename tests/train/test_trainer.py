@@ -14,8 +14,9 @@ from larmlreco.train.augment import Augmentation
 from larmlreco.train.images import LabelledImage, batch_indices, collate
 from larmlreco.train.losses import semantic_loss
 from larmlreco.train.schedule import Schedule
+from larmlreco.train.semantic import Trainer
 from larmlreco.train.store import ImageStore
-from larmlreco.train.trainer import Plan, Trainer
+from larmlreco.train.trainer import Plan
 
 PARAMS = {"dimension": 2, "classes": 5, "filters": 4, "depth": 2, "repetitions": 1}
 
