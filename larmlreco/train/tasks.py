@@ -8,6 +8,7 @@ import torch
 
 from larmlreco.errors import ConfigurationError, valid_choices
 from larmlreco.framework.parameters import Origin
+from larmlreco.train.clustering_job import ClusteringTrainingParameters, make_clustering_trainer
 from larmlreco.train.flow_job import FlowTrainingParameters, make_flow_trainer
 from larmlreco.train.job import TrainingParameters, make_trainer
 from larmlreco.train.trainer import TrainingLoop
@@ -30,8 +31,17 @@ def _flow(table: Mapping[str, Any], device: torch.device, origin: Origin) -> Tra
     return make_flow_trainer(FlowTrainingParameters.parse(table, _WHERE, _OWNER, origin), device)
 
 
+def _clustering(table: Mapping[str, Any], device: torch.device, origin: Origin) -> TrainingLoop:
+    return make_clustering_trainer(ClusteringTrainingParameters.parse(table, _WHERE, _OWNER, origin), device)
+
+
 TASKS: Mapping[str, Make] = MappingProxyType(
-    {"semantic_segmentation": _semantic, "particle_classification": _particles, "flow": _flow}
+    {
+        "semantic_segmentation": _semantic,
+        "particle_classification": _particles,
+        "clustering": _clustering,
+        "flow": _flow,
+    }
 )
 """Trainers by task."""
 

@@ -25,6 +25,7 @@ class VoxelSource:
     of their instances, from its beginning; empty: the only instance, all events. ``pitch``: edge of a voxel in cm;
     ``scheme``: the classes to learn, into which the labels are mapped. ``label_image``: the scheme of labels that are
     an image of voxels too, whose values are the numbers of classes, as in LArCV2 files; "": they are ``TrueLabels``.
+    ``clusters``: whether the images have the true clusters as groups.
     """
 
     voxels: InputTag = field(default=InputTag("voxels"))
@@ -33,6 +34,7 @@ class VoxelSource:
     pitch: float = 0.3
     scheme: str = "larmlreco"
     label_image: str = ""
+    clusters: bool = False
 
 
 def voxel_images(paths: Sequence[Path], source: VoxelSource, cache: Path | None = None) -> ImageStore:
@@ -75,7 +77,10 @@ def _image(voxels: Voxels, truth: TrueLabels, source: VoxelSource, where: str) -
             "a network learns voxels of one size (voxel_size)"
         )
     coords = np.column_stack([voxels.x, voxels.y, voxels.z])
-    return LabelledImage(coords, voxels.energy[:, np.newaxis], labels_in(truth, source.scheme, where))
+    labels = labels_in(truth, source.scheme, where)
+    if source.clusters and len(truth) and not (truth.cluster >= 0).any():
+        raise InputError(f"{where}: the true labels have no clusters, which this training needs")
+    return LabelledImage(coords, voxels.energy[:, np.newaxis], labels, truth.cluster if source.clusters else None)
 
 
 def _labels_of_image(voxels: Voxels, image: Voxels, scheme: str, where: str) -> TrueLabels:

@@ -1,0 +1,142 @@
+"""From the ``training`` table of a FHiCL file with ``task: "clustering"`` to a training of proposal-free clustering."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from larmlreco.card import Feature, ModelCard
+from larmlreco.framework.parameters import ParameterSet, parameter
+from larmlreco.labels import SEMANTIC_NAMES
+from larmlreco.models import build
+from larmlreco.models.checkpoint import Architecture, Checkpoint
+from larmlreco.reco.clustering import ClusteringOptions
+from larmlreco.sparse import native
+from larmlreco.train.augment import Augmentation
+from larmlreco.train.clustering import ClusteringTrainer
+from larmlreco.train.clustering_losses import EMBEDDING_LOSSES, ClusteringLoss
+from larmlreco.train.job import (
+    VOXEL_DETECTOR,
+    AugmentationParameters,
+    ScheduleParameters,
+    VoxelDataParameters,
+    files_of,
+)
+from larmlreco.train.schedule import Schedule
+from larmlreco.train.trainer import OPTIMIZERS, Plan
+from larmlreco.train.voxels import voxel_images
+
+
+class ClusteringModelParameters(ParameterSet):
+    """The network."""
+
+    name: str = parameter("clustering_uresnet", doc="registered name, or package.module:Class")
+    params: dict[str, Any] = parameter({}, doc="arguments of the network beside dimension")
+    engine: str = parameter(
+        "auto",
+        doc="engine that computes the convolutions; auto: native where it is built",
+        choices=("auto", "portable", "native"),
+    )
+
+
+class ClusteringLossParameters(ParameterSet):
+    """The loss."""
+
+    embedding_loss: str = parameter("cross_entropy", doc="loss on the kernel scores", choices=EMBEDDING_LOSSES)
+    embedding_weight: float = parameter(1.0, doc="weight of the loss on the kernel scores", minimum=0)
+    seediness_weight: float = parameter(1.0, doc="weight of the squared error of the seediness", minimum=0)
+    smoothness_weight: float = parameter(1.0, doc="weight of the spread of the margin in a cluster", minimum=0)
+    min_size: int = parameter(3, doc="least size of a cluster that is learned", unit="voxel", minimum=1)
+    most_pairs: int = parameter(500_000, doc="pairs of voxel and cluster of a class and image", minimum=1)
+
+
+class ClusteringInferenceParameters(ParameterSet):
+    """How clusters are formed in the validation."""
+
+    seed_threshold: float = parameter(0.5, doc="least seediness of a voxel that founds a cluster")
+    probability_threshold: float = parameter(0.5, doc="least kernel score of a member")
+    min_size: int = parameter(1, doc="least size of a cluster", unit="voxel", minimum=1)
+    assign_all: bool = parameter(True, doc="whether voxels left over join the most likely cluster")
+
+
+class ClusteringTrainingParameters(ParameterSet):
+    """The ``training`` table of clustering, beside ``task``."""
+
+    output: str = parameter(doc="folder for checkpoints and logs")
+    data: VoxelDataParameters = parameter(doc="where the images come from; their truth needs clusters")
+    model: ClusteringModelParameters = parameter({}, doc="the network")
+    loss: ClusteringLossParameters = parameter({}, doc="the loss")
+    inference: ClusteringInferenceParameters = parameter({}, doc="how clusters are formed in the validation")
+    iterations: int = parameter(doc="batches to learn from in all", minimum=1)
+    batch_size: int = parameter(4, doc="images in a batch", minimum=1)
+    optimizer: str = parameter("adam", doc="optimiser", choices=OPTIMIZERS)
+    weight_decay: float = parameter(0.0, doc="weight decay of the optimiser", minimum=0)
+    schedule: ScheduleParameters = parameter({}, doc="the learning rate")
+    gradient_clip: float = parameter(0.0, doc="largest gradient norm; 0: no limit", minimum=0)
+    augmentation: AugmentationParameters = parameter({}, doc="changes of the images")
+    seed: int = parameter(1, doc="seed of weights, order and augmentation")
+    validate_every: int = parameter(500, doc="iterations between validations", minimum=1)
+    checkpoint_every: int = parameter(100, doc="iterations between checkpoints", minimum=1)
+    patience: int = parameter(
+        0, doc="iterations without a better validation that end the training; 0: never", minimum=0
+    )
+
+
+def make_clustering_trainer(config: ClusteringTrainingParameters, device: torch.device) -> ClusteringTrainer:
+    """Read the data and build network and trainer. Raises ``ConfigurationError`` or ``InputError`` before it trains."""
+    data = config.data
+    files = files_of(data.training, data.validation)
+    cache = Path(data.cache) if data.cache else None
+    images = {
+        name: voxel_images(paths, replace(data.source(name), clusters=True), cache) for name, paths in files.items()
+    }
+    params: Mapping[str, Any] = {"dimension": 3, **config.model.params}
+    torch.manual_seed(config.seed)
+    engine = native.best_engine() if config.model.engine == "auto" else config.model.engine
+    network = build(config.model.name, engine=engine, **params)
+    card = ModelCard(
+        task="instance_clustering",
+        detector=VOXEL_DETECTOR,
+        dimension=3,
+        class_names=SEMANTIC_NAMES,
+        features=(Feature("energy", "MeV"),),
+        pixel_size=(data.voxel_size,) * 3,
+        pixel_units=("cm",) * 3,
+        network={"name": config.model.name, "params": params},
+        outputs=dict(network.meanings),
+        training={
+            "images": len(images["training"]),
+            "validation_images": len(images["validation"]),
+            "iterations": config.iterations,
+            "batch_size": config.batch_size,
+            "seed": config.seed,
+            "loss": dict(config.loss),
+        },
+    )
+    plan = Plan(
+        iterations=config.iterations,
+        batch_size=config.batch_size,
+        schedule=Schedule(**dict(config.schedule), iterations=config.iterations),
+        optimizer=config.optimizer,
+        weight_decay=config.weight_decay,
+        gradient_clip=config.gradient_clip,
+        seed=config.seed,
+        validate_every=config.validate_every,
+        checkpoint_every=config.checkpoint_every,
+        patience=config.patience,
+    )
+    augmentation = {**dict(config.augmentation), "flip_axes": tuple(config.augmentation.flip_axes)}
+    return ClusteringTrainer(
+        Checkpoint(Architecture(config.model.name, params), card),
+        network,
+        images["training"],
+        images["validation"],
+        plan,
+        Augmentation(**augmentation),
+        ClusteringLoss(**dict(config.loss)),
+        ClusteringOptions(**dict(config.inference)),
+        Path(config.output),
+        device,
+    )
