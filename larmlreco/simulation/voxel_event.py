@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Product, ProductKey, TrueLabels, TrueParticles, TrueSteps, Voxels
 from larmlreco.simulation.event import LARGEST_SEED, PROCESS, true_particles
 from larmlreco.simulation.geant import Deposits, Geant4, Tracks, Volume
 from larmlreco.simulation.generators import Content
 from larmlreco.simulation.settings import VoxelImageSettings, VoxelSimulationSettings
 from larmlreco.truth.semantic import classify
-from larmlreco.truth.voxels import VoxelGrid, voxel_clusters, voxel_deposits, voxel_labels
+from larmlreco.truth.voxels import VoxelGrid, label_meta, labelled_voxels, voxel_deposits, voxel_labels
 
 VOXELS, TRUTH, ORIGINAL = "voxels", "truth", "truthoriginal"
 """Labels of the images, their true labels (relabelled set), and those of the original set."""
@@ -45,7 +44,7 @@ class VoxelSimulation:
     def __init__(self, settings: VoxelSimulationSettings) -> None:
         self._settings = settings
         edge = settings.size * settings.pitch
-        self._grid = VoxelGrid(settings.size, settings.pitch)
+        self._grid = VoxelGrid((settings.size,) * 3, settings.pitch)
         self._volume = Volume((0.0, 0.0, 0.0), (edge, edge, edge), settings.margin)
         self._content = Content(settings, self._volume)
         self._geant4 = Geant4(self._volume, step_cm=settings.step, cut_cm=settings.cut)
@@ -85,26 +84,9 @@ def voxel_image(
         smear=settings.smear,
         threshold=settings.threshold,
     )
-    label = voxel_labels(inside, relabelled)
-    cluster, owner = voxel_clusters(inside, relabelled, instance, label)
-    columns = dict(zip("xyz", inside.index.T, strict=True)) | {"energy": inside.total(), "pitch": [grid.pitch]}
-    origin = {f"origin_{axis}": [value] for axis, value in zip("xyz", grid.origin, strict=True)}
-    voxels = Voxels.from_columns(columns | origin, {"size": grid.size, "smear": settings.smear})
-    meta = {
-        "class_names": list(SEMANTIC_NAMES),
-        "scheme": "larmlreco",
-        "target": ProductKey("Voxels", VOXELS, name, PROCESS).branch,
-    }
-    return (
-        voxels,
-        TrueLabels(
-            label=label,
-            cluster=cluster,
-            particle=tracks.id[owner].astype(np.int32),
-            meta={**meta, "labels": "relabelled"},
-        ),
-        TrueLabels(label=voxel_labels(inside, original), meta={**meta, "labels": "original"}),
-    )
+    target = ProductKey("Voxels", VOXELS, name, PROCESS).branch
+    voxels, truth = labelled_voxels(inside, grid, relabelled, instance, tracks.id, target)
+    return voxels, truth, TrueLabels(label=voxel_labels(inside, original), meta=label_meta(target, "original"))
 
 
 def plain_steps(deposits: Deposits) -> TrueSteps:

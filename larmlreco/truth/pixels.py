@@ -27,16 +27,17 @@ _REACH_SIGMA = 4.0
 
 def step_classes(steps: TrueSteps, particles: TrueParticles) -> Int32:
     """Class (N,) of every step: that of its particle. Raises ``ValueError`` for a step of an unknown particle."""
-    row = _rows_of(steps.particle, particles.id)
+    row = particle_rows(steps.particle, particles.id)
     return particles.semantic[row]
 
 
 def step_instances(steps: TrueSteps, particles: TrueParticles) -> Int32:
     """Instance (N,) of every step: id of the particle whose cluster it belongs to."""
-    return particles.instance[_rows_of(steps.particle, particles.id)]
+    return particles.instance[particle_rows(steps.particle, particles.id)]
 
 
-def _rows_of(wanted: Int32, ids: Int32) -> Int64:
+def particle_rows(wanted: Int32, ids: Int32) -> Int64:
+    """Row (N,) of the particles with the wanted ids (N,). Raises ``ValueError`` for one that is not there."""
     order = np.argsort(ids, kind="stable")
     at = np.minimum(np.searchsorted(ids[order], wanted), max(len(ids) - 1, 0))
     row = order[at] if len(ids) else np.zeros(len(wanted), dtype=np.int64)

@@ -15,6 +15,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtr
 
 from larmlreco.labels import SEMANTIC_NAMES, Semantic
+from larmlreco.products import TrueLabels, TrueParticles, TrueSteps, Voxels
+from larmlreco.products.base import Json
+from larmlreco.truth.pixels import particle_rows
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -26,9 +29,9 @@ _NEGLIGIBLE = 0.01
 
 @dataclass(frozen=True)
 class VoxelGrid:
-    """``size`` voxels with edges of ``pitch`` cm along every axis; ``origin`` (cm) is the corner of voxel (0, 0, 0)."""
+    """``shape`` voxels along x, y, z with edges of ``pitch`` cm; ``origin`` (cm): the corner of voxel (0, 0, 0)."""
 
-    size: int
+    shape: tuple[int, int, int]
     pitch: float
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
@@ -69,19 +72,19 @@ def voxel_deposits(
     """
     place = (np.asarray(position, dtype=np.float64).reshape(-1, 3) - grid.origin) / grid.pitch
     index = np.floor(place).astype(np.int64)
-    inside = ((index >= 0) & (index < grid.size)).all(axis=1) & (np.asarray(energy) > 0)
+    inside = ((index >= 0) & (index < grid.shape)).all(axis=1) & (np.asarray(energy) > 0)
     place, index = place[inside], index[inside]
     amount, owner = np.asarray(energy, dtype=np.float64)[inside], np.asarray(particle, dtype=np.int64)[inside]
-    voxel, owner, amount, place = _pairs(_key(index, grid.size), owner, amount, place)
+    voxel, owner, amount, place = _pairs(_key(index, grid.shape), owner, amount, place)
     if smear > 0:
-        voxel, owner, amount = _smeared(voxel, owner, amount, place, grid.size, smear)
+        voxel, owner, amount = _smeared(voxel, owner, amount, place, grid.shape, smear)
     keys, row = np.unique(voxel, return_inverse=True)
     if threshold > 0:
         bright = _sums(row, amount, len(keys)) >= threshold
         kept = bright[row]
         keys, row = keys[bright], (np.cumsum(bright) - 1)[row[kept]]
         owner, amount = owner[kept], amount[kept]
-    return VoxelDeposits(_index(keys, grid.size), row, owner, amount)
+    return VoxelDeposits(_index(keys, grid.shape), row, owner, amount)
 
 
 def voxel_labels(deposits: VoxelDeposits, semantic: npt.ArrayLike) -> Int32:
@@ -116,6 +119,55 @@ def voxel_clusters(
     return cluster.reshape(-1).astype(np.int32), best
 
 
+def labelled_voxels(
+    deposits: VoxelDeposits,
+    grid: VoxelGrid,
+    semantic: npt.ArrayLike,
+    instance: npt.ArrayLike,
+    ids: npt.NDArray[np.integer],
+    target: str,
+) -> tuple[Voxels, TrueLabels]:
+    """Voxels with their true classes and clusters, for class, instance (rows) and id of every particle (P,).
+
+    ``target``: branch name of the voxels.
+    """
+    columns = dict(zip("xyz", deposits.index.T, strict=True)) | {"energy": deposits.total(), "pitch": [grid.pitch]}
+    origin = {f"origin_{axis}": [value] for axis, value in zip("xyz", grid.origin, strict=True)}
+    label = voxel_labels(deposits, semantic)
+    cluster, owner = voxel_clusters(deposits, semantic, instance, label)
+    return (
+        Voxels.from_columns(columns | origin, {"shape": list(grid.shape)}),
+        TrueLabels(
+            label=label, cluster=cluster, particle=ids[owner].astype(np.int32), meta=label_meta(target, "relabelled")
+        ),
+    )
+
+
+def label_meta(target: str, label_set: str) -> dict[str, Json]:
+    """``meta`` of the true labels of the product with the branch name ``target``."""
+    return {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco", "labels": label_set, "target": target}
+
+
+def voxels_of_steps(
+    steps: TrueSteps,
+    particles: TrueParticles,
+    grid: VoxelGrid,
+    target: str,
+    *,
+    smear: float = 0.0,
+    threshold: float = 0.0,
+) -> tuple[Voxels, TrueLabels]:
+    """Voxels of true steps with their true classes and clusters; see :func:`voxel_deposits`.
+
+    Raises ``ValueError`` for a step of an unknown particle.
+    """
+    rows = particle_rows(steps.particle, particles.id)
+    position = np.stack([steps.x, steps.y, steps.z], axis=1)
+    deposits = voxel_deposits(position, steps.de, rows, grid, smear=smear, threshold=threshold)
+    instance = particle_rows(particles.instance, particles.id)
+    return labelled_voxels(deposits, grid, particles.semantic, instance, particles.id, target)
+
+
 def connected_pieces(index: npt.ArrayLike, group: npt.ArrayLike) -> Int64:
     """Number (N,) of the connected piece of distinct voxels (N, 3), where only voxels of one group (N,) connect.
 
@@ -148,12 +200,13 @@ def connected_pieces(index: npt.ArrayLike, group: npt.ArrayLike) -> Int64:
     return np.asarray(np.argsort(np.argsort(first))[renamed])
 
 
-def _key(index: Int64, size: int) -> Int64:
-    return (index[:, 0] * size + index[:, 1]) * size + index[:, 2]
+def _key(index: Int64, shape: tuple[int, int, int]) -> Int64:
+    return (index[:, 0] * shape[1] + index[:, 1]) * shape[2] + index[:, 2]
 
 
-def _index(key: Int64, size: int) -> Int32:
-    return np.stack([key // size**2, key // size % size, key % size], axis=1).astype(np.int32)
+def _index(key: Int64, shape: tuple[int, int, int]) -> Int32:
+    _, ny, nz = shape
+    return np.stack([key // (ny * nz), key // nz % ny, key % nz], axis=1).astype(np.int32)
 
 
 def _sums(row: Int64, weight: Float64, count: int) -> Float64:
@@ -170,10 +223,10 @@ def _pairs(voxel: Int64, owner: Int64, amount: Float64, place: Float64) -> tuple
 
 
 def _smeared(
-    voxel: Int64, owner: Int64, amount: Float64, place: Float64, size: int, sigma: float
+    voxel: Int64, owner: Int64, amount: Float64, place: Float64, shape: tuple[int, int, int], sigma: float
 ) -> tuple[Int64, Int64, Float64]:
     """Pairs after smearing; ``place`` (N, 3) in voxels."""
-    index = _index(voxel, size).astype(np.int64)
+    index = _index(voxel, shape).astype(np.int64)
     reach = int(np.ceil(_REACH_SIGMA * sigma))
     offsets = np.arange(-reach, reach + 1)
     low = (index[:, :, np.newaxis] + offsets - place[:, :, np.newaxis]) / sigma
@@ -185,9 +238,9 @@ def _smeared(
     shift = np.stack(np.meshgrid(offsets, offsets, offsets, indexing="ij"), axis=-1).reshape(-1, 3)
     pair, step = np.nonzero(share)
     moved = index[pair] + shift[step]
-    inside = ((moved >= 0) & (moved < size)).all(axis=1)
+    inside = ((moved >= 0) & (moved < shape)).all(axis=1)
     spread = amount[pair] * share[pair, step]
     voxel, owner, amount, _ = _pairs(
-        _key(moved[inside], size), owner[pair[inside]], spread[inside], np.zeros((int(inside.sum()), 0))
+        _key(moved[inside], shape), owner[pair[inside]], spread[inside], np.zeros((int(inside.sum()), 0))
     )
     return voxel, owner, amount

@@ -6,7 +6,7 @@ from oracles.voxel_truth import truth_of_voxels
 
 from larmlreco.truth.voxels import VoxelGrid, connected_pieces, voxel_clusters, voxel_deposits, voxel_labels
 
-GRID = VoxelGrid(12, 0.3)
+GRID = VoxelGrid((12, 12, 12), 0.3)
 HIP, MIP, SHOWER, DELTA, MICHEL = range(5)
 
 

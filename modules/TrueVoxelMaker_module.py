@@ -1,0 +1,49 @@
+"""Producer of voxels and their true labels from true steps."""
+
+import numpy as np
+
+from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
+from larmlreco.geometry import detector
+from larmlreco.products import InputTag, TrueLabels, TrueParticles, TrueSteps, Voxels
+from larmlreco.truth.voxels import VoxelGrid, voxels_of_steps
+
+
+class TrueVoxelMaker(Producer):
+    """Sum the true steps of an event into voxels, thin or smeared, and give each its true class and cluster.
+
+    Puts ``Voxels`` and ``TrueLabels``, row i for voxel i. The grid begins at the lower
+    corner of the detector's active volume, and ends with it.
+    """
+
+    class Parameters(ParameterSet):
+        """Parameters of TrueVoxelMaker."""
+
+        steps: InputTag = parameter("largeant", doc="true steps and particles")
+        detector: str = parameter(doc="geometry of the events")
+        pitch: float = parameter(0.3, doc="edge of a voxel", unit="cm", minimum=0.01)
+        smear: float = parameter(
+            0.0, doc="Gaussian width over which energy is spread; 0: thin, as deposited", unit="voxel", minimum=0
+        )
+        threshold: float = parameter(0.0, doc="voxels with less energy are dropped", unit="MeV", minimum=0)
+
+    def __init__(self, config: Parameters, context: ModuleContext) -> None:
+        boxes = np.array([tpc.active for tpc in detector(config.detector).tpcs if tpc.active is not None])
+        low, high = boxes[:, :, 0].min(axis=0), boxes[:, :, 1].max(axis=0)
+        nx, ny, nz = np.ceil((high - low) / config.pitch - 1e-6).astype(int).tolist()
+        x, y, z = low.tolist()
+        self._grid = VoxelGrid((nx, ny, nz), config.pitch, (x, y, z))
+        self._config = config
+        self._steps = self.consumes(TrueSteps, config.steps)
+        self._particles = self.consumes(TrueParticles, config.steps)
+        self._voxels = self.produces(Voxels)
+        self.produces(TrueLabels)
+
+    def produce(self, event: Event) -> None:
+        """Make the voxels of one event."""
+        steps, particles = event.get(TrueSteps, self._steps), event.get(TrueParticles, self._particles)
+        config = self._config
+        voxels, truth = voxels_of_steps(
+            steps, particles, self._grid, self._voxels.branch, smear=config.smear, threshold=config.threshold
+        )
+        event.put(voxels)
+        event.put(truth)
