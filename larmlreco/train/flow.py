@@ -32,7 +32,7 @@ from larmlreco.reco.candidates import (
 )
 from larmlreco.reco.flow import choose, partner_wires
 from larmlreco.train.files import fingerprint, only_key
-from larmlreco.train.images import batch_indices, image_generator
+from larmlreco.train.images import image_generator
 from larmlreco.train.trainer import Figures, Plan, TrainingLoop
 from larmlreco.truth.flow import partners, pixel_origin, true_wires
 
@@ -386,9 +386,9 @@ class FlowTrainer(TrainingLoop):
         plan = self._plan
         losses, metrics = [], FlowMetrics()
         pixels = 0
-        for item, number in enumerate(batch_indices(len(self._training), plan.batch_size, plan.seed, iteration)):
+        for item, number in self._items(len(self._training), iteration):
             random = image_generator(plan.seed, iteration, item)
-            event = self._augment(self._training[int(number)], self._geometry, random)
+            event = self._augment(self._training[number], self._geometry, random)
             planes, found, score = self._scored(event)
             targets = candidate_targets(planes, found, event.true, self._blur, self._hard_weight)
             losses.append(candidate_loss(score, targets))
@@ -402,7 +402,7 @@ class FlowTrainer(TrainingLoop):
         found = find_candidates(planes, self._candidates)
         coords = torch.from_numpy(candidate_coords(found, planes)).to(self._device)
         features = torch.from_numpy(candidate_features(planes, found)).to(self._device)
-        return planes, found, self._network.raw(coords, features)["score"]
+        return planes, found, self._raw(coords, features)["score"]
 
     def validate(self) -> tuple[float, Figures]:
         """Mean loss and the figures over the validation set, without augmentation."""
