@@ -48,6 +48,11 @@ class ParticleClusterer(Producer):
             doc="least kernel score of a member",
             check=lambda v: None if 0 < v < 1 else "a number above 0 and below 1",
         )
+        founder_threshold: float = parameter(
+            1.0,
+            doc="a voxel with a higher kernel score in a cluster found before founds none; 1: as for members",
+            check=lambda v: None if 0 < v <= 1 else "a number above 0, at most 1",
+        )
         min_size: int = parameter(1, doc="least size of a cluster", unit="voxel", minimum=1)
         assign_all: bool = parameter(True, doc="whether voxels left over join the most likely cluster")
         fragment_by_dbscan: list[str] = parameter(
@@ -70,7 +75,11 @@ class ParticleClusterer(Producer):
         self._groups = [[SEMANTIC_NAMES.index(name) for name in group] for group in config.groups]
         self._torn = [SEMANTIC_NAMES.index(name) for name in config.fragment_by_dbscan]
         self._options = ClusteringOptions(
-            config.seed_threshold, config.probability_threshold, config.min_size, config.assign_all
+            config.seed_threshold,
+            config.probability_threshold,
+            config.min_size,
+            config.assign_all,
+            config.founder_threshold,
         )
         self._meta = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco", "algorithm": "dbscan"}
         self._archive = None

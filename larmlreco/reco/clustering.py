@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from larmlreco.reco.clustering_dbscan import connected_pieces, dbscan
-from larmlreco.reco.clustering_index import PointTree, squared_distance
+from larmlreco.reco.clustering_index import PointTree, squared_distance, within
 
 Index = npt.NDArray[np.integer[Any]]
 Int64 = npt.NDArray[np.int64]
@@ -33,18 +33,23 @@ class ClusteringOptions:
     """Options of :func:`seeded_clusters`.
 
     ``seed_threshold``: voxels with less seediness found no cluster. ``probability_threshold``: least kernel score of a
-    member, in (0, 1). ``min_size``: smaller clusters are dissolved. ``assign_all``: voxels left over join the cluster
-    in which their kernel score is highest.
+    member, in (0, 1). ``founder_threshold``: a voxel with a higher kernel score in a cluster that was found before
+    founds none, so that what a kernel just misses of a long track is not cut off it; published: the same as
+    ``probability_threshold``, which 1 stands for. ``min_size``: smaller clusters are dissolved. ``assign_all``: voxels
+    left over join the cluster in which their kernel score is highest.
     """
 
     seed_threshold: float = 0.5
     probability_threshold: float = 0.5
     min_size: int = 1
     assign_all: bool = True
+    founder_threshold: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.probability_threshold < 1:
             raise ValueError(f"probability_threshold must be above 0 and below 1; got {self.probability_threshold}")
+        if not 0 < self.founder_threshold <= 1:
+            raise ValueError(f"founder_threshold must be above 0 and at most 1; got {self.founder_threshold}")
         if self.min_size < 1:
             raise ValueError(f"min_size must be at least 1; got {self.min_size}")
 
@@ -72,7 +77,10 @@ def seeded_clusters(
     if len(points) == 0:
         return label, np.zeros(0, dtype=np.int64)
     radius = -2.0 * math.log(options.probability_threshold) * (width * width)
-    founders = _found(points, radius, seed, options.seed_threshold, label)
+    reach = radius
+    if options.founder_threshold < options.probability_threshold:
+        reach = -2.0 * math.log(options.founder_threshold) * (width * width)
+    founders = _found(points, radius, reach, seed, options.seed_threshold, label)
     sizes = np.bincount(label[label >= 0], minlength=len(founders))
     large = sizes >= options.min_size
     number = np.append(np.where(large, np.cumsum(large) - 1, -1), -1)
@@ -83,8 +91,11 @@ def seeded_clusters(
     return label, founders
 
 
-def _found(points: Float64, radius: Float64, seed: Float64, threshold: float, label: Int64) -> Int64:
+def _found(points: Float64, radius: Float64, reach: Float64, seed: Float64, threshold: float, label: Int64) -> Int64:
     """Fill ``label`` cluster by cluster; returns the founders' rows.
+
+    ``radius`` (N,) and ``reach`` (N,): squared radii within which a cluster founded by a voxel takes members, and
+    within which it lets no other voxel found one.
 
     Balls are asked for in batches that grow while their centres found clusters of their own: then the cost of asking is
     shared, and none is asked for in vain.
@@ -93,22 +104,28 @@ def _found(points: Float64, radius: Float64, seed: Float64, threshold: float, la
     order = order[: int(np.count_nonzero(seed >= threshold))]
     tree = PointTree(points)
     founders: list[int] = []
+    blocked = np.zeros(len(points), dtype=bool)
     at, batch = 0, 1
     most = max(1, min(_MOST_SEEDS, _MOST_PAIRS // len(points)))
     while at < len(order):
         ahead = order[at : at + 4 * batch + 64]
-        free = np.flatnonzero(label[ahead] < 0)[:batch]
+        free = np.flatnonzero((label[ahead] < 0) & ~blocked[ahead])[:batch]
         if len(free) == 0:
             at += len(ahead)
             continue
         at += int(free[-1]) + 1
         seeds = ahead[free]
         before = len(founders)
-        ball, row = tree.balls(points[seeds], radius[seeds])
+        ball, row = tree.balls(points[seeds], reach[seeds])
         ends = np.searchsorted(ball, np.arange(len(seeds) + 1))
+        member = np.ones(len(row), dtype=bool)
+        if reach is not radius:
+            member = within(points[row] - points[seeds[ball]], radius[seeds[ball]])
         for number, founder in enumerate(seeds.tolist()):
-            if label[founder] < 0:
-                inside = row[ends[number] : ends[number + 1]]
+            if label[founder] < 0 and not blocked[founder]:
+                near = slice(ends[number], ends[number + 1])
+                inside = row[near][member[near]]
+                blocked[row[near]] = True
                 label[inside[label[inside] < 0]] = len(founders)
                 founders.append(founder)
         tree.remove(np.unique(row[label[row] >= before]))

@@ -83,9 +83,9 @@ class PointTree:
             ball, box = ball[some], box[some]
             centre, radius = centres[ball], squared_radii[ball]
             below, above = self._low[box] - centre, centre - self._high[box]
-            meets = _within(np.maximum(np.maximum(below, above), 0), radius)
+            meets = within(np.maximum(np.maximum(below, above), 0), radius)
             ball, box, radius, below, above = (a[meets] for a in (ball, box, radius, below, above))
-            whole = _within(np.maximum(np.abs(below), np.abs(above)), radius)
+            whole = within(np.maximum(np.abs(below), np.abs(above)), radius)
             # A box that has lost most of its points is opened, so that the lost ones need not be passed over again.
             full = self._left[box] * 4 >= self._end[box] - self._begin[box]
             leaf = self._n_children[box] == 0
@@ -93,7 +93,7 @@ class PointTree:
             found.append(self._left_in(ball[taken], box[taken]))
             looked = leaf & ~whole
             pairs, positions = self._left_in(ball[looked], box[looked])
-            inside = _within(self._points[positions] - centres[pairs], squared_radii[pairs])
+            inside = within(self._points[positions] - centres[pairs], squared_radii[pairs])
             found.append((pairs[inside], positions[inside]))
             opened = ~taken & ~leaf
             which, child = _ranges(self._first_child[box[opened]], (self._first_child + self._n_children)[box[opened]])
@@ -119,7 +119,7 @@ class PointTree:
         return ball[which[left]], positions[left]
 
 
-def _within(difference: Float64, squared_radius: Float64) -> Bool:
+def within(difference: Float64, squared_radius: Float64) -> Bool:
     """Whether d^2 < r^2 or d = 0 for differences (M, D)."""
     squared = squared_distance(difference)
     return np.asarray((squared < squared_radius) | (squared == 0))

@@ -57,6 +57,9 @@ class ClusteringInferenceParameters(ParameterSet):
 
     seed_threshold: float = parameter(0.5, doc="least seediness of a voxel that founds a cluster")
     probability_threshold: float = parameter(0.5, doc="least kernel score of a member")
+    founder_threshold: float = parameter(
+        1.0, doc="a voxel with a higher kernel score in a cluster found before founds none; 1: as for members"
+    )
     min_size: int = parameter(1, doc="least size of a cluster", unit="voxel", minimum=1)
     assign_all: bool = parameter(True, doc="whether voxels left over join the most likely cluster")
 

@@ -28,16 +28,18 @@ def plain_clusters(
     probability_threshold: float,
     min_size: int = 1,
     assign_all: bool = False,
+    founder_threshold: float = 1.0,
 ) -> tuple[list[int], list[int]]:
     """Cluster of every voxel (-1: none) and the founders, by looking at every voxel left for every cluster."""
     left = list(range(len(embedding)))
     clusters: list[tuple[int, list[int]]] = []
-    while left:
-        best = left[0]
+    while True:
+        best = -1
         for i in left:
-            if seediness[i] > seediness[best]:
+            known = any(kernel(embedding[i], embedding[f], margin[f]) > founder_threshold for f, _ in clusters)
+            if not known and (best < 0 or seediness[i] > seediness[best]):
                 best = i
-        if seediness[best] < seed_threshold:
+        if best < 0 or seediness[best] < seed_threshold:
             break
         members = [i for i in left if kernel(embedding[i], embedding[best], margin[best]) > probability_threshold]
         clusters.append((best, members))

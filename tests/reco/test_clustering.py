@@ -31,22 +31,27 @@ def same_as_plain(arrays: tuple[Any, Any, Any], options: ClusteringOptions) -> t
     found, founders = seeded_clusters(*arrays, options)
     lists = [a.astype(np.float64).tolist() for a in arrays]
     expected = plain_clusters(
-        *lists, options.seed_threshold, options.probability_threshold, options.min_size, options.assign_all
+        *lists,
+        options.seed_threshold,
+        options.probability_threshold,
+        options.min_size,
+        options.assign_all,
+        options.founder_threshold,
     )
     assert (found.tolist(), founders.tolist()) == expected
     return found, founders
 
 
-@pytest.mark.parametrize("assign_all", [False, True])
+@pytest.mark.parametrize(("assign_all", "founder"), [(False, 1.0), (True, 1.0), (True, 0.1)])
 @pytest.mark.parametrize(
     ("n", "k", "spread", "margin"),
     [(400, 1, 0.05, 0.05), (600, 12, 0.02, 0.05), (600, 12, 0.3, 0.2), (500, 100, 0.001, 0.01)],
 )
 def test_clusters_are_those_of_the_plain_procedure(
-    n: int, k: int, spread: float, margin: float, assign_all: bool
+    n: int, k: int, spread: float, margin: float, assign_all: bool, founder: float
 ) -> None:
     arrays = blobs(n, k, seed=n + k, spread=spread, margin=margin)
-    found, _ = same_as_plain(arrays, ClusteringOptions(0.3, 0.5, 3, assign_all))
+    found, _ = same_as_plain(arrays, ClusteringOptions(0.3, 0.5, 3, assign_all, founder))
     assert found.max() >= 0
 
 
@@ -63,6 +68,7 @@ def test_ties_and_duplicates_give_the_same_clusters(data: st.DataObject) -> None
         data.draw(st.sampled_from([0.1, 0.5, 0.9])),
         data.draw(st.integers(1, 4)),
         data.draw(st.booleans()),
+        data.draw(st.sampled_from([0.01, 0.2, 1.0])),
     )
     same_as_plain((embedding, margin, seediness), options)
 
@@ -137,6 +143,8 @@ def test_a_value_that_is_not_finite_is_named(name: str) -> None:
 def test_bad_options_and_lengths_are_named() -> None:
     with pytest.raises(ValueError, match=r"probability_threshold must be above 0 and below 1; got 1\.0"):
         ClusteringOptions(probability_threshold=1.0)
+    with pytest.raises(ValueError, match=r"founder_threshold must be above 0 and at most 1; got 0\.0"):
+        ClusteringOptions(founder_threshold=0.0)
     with pytest.raises(ValueError, match="min_size must be at least 1; got 0"):
         ClusteringOptions(min_size=0)
     with pytest.raises(ValueError, match="must have equal numbers of rows"):

@@ -61,7 +61,7 @@ def trainer(directory: Path, iterations: int) -> ClusteringTrainer:
         plan,
         Augmentation(flip_axes=(0, 1, 2), permute_axes=True),
         ClusteringLoss(),
-        ClusteringOptions(0.6),
+        ClusteringOptions(founder_threshold=0.2),
         directory,
         torch.device("cpu"),
     )
