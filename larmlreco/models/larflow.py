@@ -40,6 +40,8 @@ class LArFlow(Network):
     dimension: Final[int]
     in_channels: Final[int]
     charge_unit: Final[float]
+    charges: Final[int]
+    counts: Final[int]
     meanings: Mapping[str, str] = MappingProxyType(
         {"score": "log-odds of the candidate against its pixel having no partner; softmax over a pixel's candidates"}
     )
@@ -65,6 +67,7 @@ class LArFlow(Network):
         self.dimension = dimension
         self.in_channels = in_channels
         self.charge_unit = charge_unit
+        self.charges, self.counts = _CHARGES, _COUNTS
         style = PostActivation(kernel_size**dimension, 2**dimension, norm_eps, 0.0)
         self.pyramid = Pyramid(dimension, depth, kernel_size)
         self.look = nn.Sequential(nn.Linear(in_channels, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
@@ -72,9 +75,10 @@ class LArFlow(Network):
         self.judge = nn.Sequential(nn.Linear(hidden + filters, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
     def _scaled(self, features: Tensor) -> Tensor:
-        charge = torch.log1p(features[:, :_CHARGES].clamp(min=0.0) / self.charge_unit)
-        count = torch.log1p(features[:, _CHARGES : _CHARGES + _COUNTS].clamp(min=0.0))
-        return torch.cat([charge, count, features[:, _CHARGES + _COUNTS :]], 1)
+        logarithmic = self.charges + self.counts
+        charge = torch.log1p(features[:, : self.charges].clamp(min=0.0) / self.charge_unit)
+        count = torch.log1p(features[:, self.charges : logarithmic].clamp(min=0.0))
+        return torch.cat([charge, count, features[:, logarithmic:]], 1)
 
     def scores(self, coords: Tensor, features: Tensor) -> Tensor:
         """Log-odds (K,) for coords (K, 4) int64 (item, row, y, z) and features (K, 16).

@@ -6,7 +6,7 @@ from larmlreco.products.clusters import Clusters, MichelFlag, Michels
 from larmlreco.products.detector import ChannelStatus, Hits, POTSummary, Wires
 from larmlreco.products.images import Pixels, Voxels
 from larmlreco.products.labels import SemanticScores
-from larmlreco.products.reco import FeatureVectors, PlaneClusters, SpacePoints
+from larmlreco.products.reco import FeatureVectors, FlowPoints, PlaneClusters, SpacePoints
 from larmlreco.products.tags import InputTag, ProductKey
 from larmlreco.products.trigger import PathState, TriggerResults
 from larmlreco.products.truth import TrueLabels, TrueParticles, TrueSteps
@@ -17,6 +17,7 @@ __all__ = [
     "Clusters",
     "Column",
     "FeatureVectors",
+    "FlowPoints",
     "Hits",
     "InputTag",
     "MichelFlag",

@@ -38,6 +38,21 @@ class SpacePoints(Product):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class FlowPoints(Product):
+    """Where the pixels of a source plane are seen on a target plane (LArFlow), row i for pixel i of the source.
+
+    ``meta``: ``source`` and ``target``, the branches of the two images; ``model_sha256``; ``n_limited_rows``, rows in
+    which not all candidates were considered.
+    """
+
+    column: Int32 = array_field("i4", "column on the target plane; -1: no partner was found", unit="wire")
+    pixel: Int32 = array_field("i4", "row of the target's pixel; -1: none there (dead wire, below threshold)", fill=-1)
+    score: Float32 = array_field("f4", "probability of the partner, 0 to 1", fill=0)
+    matchable: Float32 = array_field("f4", "probability that the target plane has seen the charge, 0 to 1", fill=0)
+    candidates: Int32 = array_field("i4", "candidates among which the partner was chosen", fill=0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PlaneClusters(Product):
     """Clusters of hits on one plane, every member of ``recob::Cluster``.
 

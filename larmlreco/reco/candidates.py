@@ -139,7 +139,7 @@ def plane_pixels(
     first = np.searchsorted(plane.channels[order], channel, side="left")
     count = np.searchsorted(plane.channels[order], channel, side="right") - first
     pixel = np.repeat(np.arange(len(pixels)), count)
-    wire = order[_ranges(first, count)]
+    wire = order[ranges(first, count)]
     row = pixels.row[pixel].astype(np.int64)
     by_place = np.argsort(place_key(row, wire), kind="stable")
     dead = np.isin(plane.channels, np.concatenate([dead_channels, detector.unread_channels]))
@@ -251,7 +251,7 @@ def _crossings(planes: Sequence[PlanePixels], kept: Sequence[Int64], p: int, q: 
     first = np.searchsorted(key, place_key(left.row, low[left.wire]), side="left")
     count = np.maximum(np.searchsorted(key, place_key(left.row, high[left.wire]), side="right") - first, 0)
     a = np.repeat(np.arange(len(left.row)), count)
-    b = _ranges(first, count)
+    b = ranges(first, count)
     y, z = _meet(left.plane, left.plane.position(left.wire[a]), right.plane, right.plane.position(right.wire[b]))
     third = next(planes[t].plane for t in range(N_PLANES) if t not in (p, q))
     return kept[p][a], kept[q][b], third.wire_coordinate(y, z)
@@ -307,8 +307,10 @@ def _inside(planes: Sequence[PlanePixels], found: Candidates) -> Bools:
     return good
 
 
-def candidate_features(planes: Sequence[PlanePixels], found: Candidates) -> npt.NDArray[np.float32]:
-    """Features (K, 16) of candidates, in the order of :data:`FEATURES`.
+def candidate_features(
+    planes: Sequence[PlanePixels], found: Candidates, charge_scale: float = 1.0
+) -> npt.NDArray[np.float32]:
+    """Features (K, 16) of candidates, in the order of :data:`FEATURES`; charge is multiplied by ``charge_scale``.
 
     Charge (ADC) of the pixel on each plane, and on the same wire one row before and after, 0 where there is none;
     how many candidates each pixel has, 0 without a pixel; whether each plane is dead there; the residual in pitches.
@@ -318,10 +320,10 @@ def candidate_features(planes: Sequence[PlanePixels], found: Candidates) -> npt.
     for p, plane in enumerate(planes):
         of = np.flatnonzero(seen[:, p])
         entry = found.entry[of, p]
-        out[of, p] = plane.charge[entry]
+        out[of, p] = charge_scale * plane.charge[entry]
         count = np.bincount(entry, minlength=len(plane.row))
         out[of, 3 * N_PLANES + p] = count[entry]
-        charge = np.append(plane.charge, 0.0)
+        charge = charge_scale * np.append(plane.charge, 0.0)
         for place, step in ((1, -1), (2, 1)):
             beside = plane.find(plane.row + step, plane.wire)
             out[of, place * N_PLANES + p] = charge[beside[entry]]
@@ -340,6 +342,6 @@ def candidate_coords(found: Candidates, planes: Sequence[PlanePixels]) -> Int64:
     return np.column_stack([item, found.row, np.rint(found.y / edge), np.rint(found.z / edge)]).astype(np.int64)
 
 
-def _ranges(first: Int64, count: Int64) -> Int64:
+def ranges(first: Int64, count: Int64) -> Int64:
     """first, first + 1, ... of every count, one range after another."""
     return np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
