@@ -9,7 +9,7 @@ from larmlreco.framework import Event, ModuleContext, ParameterSet, parameter
 from larmlreco.framework.evaluation import Evaluator
 from larmlreco.labels import SEMANTIC_NAMES, TRACK_SHOWER_NAMES, map_labels
 from larmlreco.metrics.curves import ANGLE_EDGES, BORDER_EDGES, ENERGY_EDGES, CurveSet, border_distance
-from larmlreco.products import InputTag, Pixels, SemanticScores, TrueLabels, TrueParticles, TrueSteps
+from larmlreco.products import InputTag, Pixels, SemanticScores, TrueLabels, TrueParticles, TrueSteps, Voxels
 from larmlreco.truth.kinematics import energies, opening_angle
 
 _VARIABLES = {
@@ -20,11 +20,11 @@ _VARIABLES = {
 
 
 class SegmentationCurves(Evaluator):
-    """Part of the pixels that are wrong, of each class, over all planes, against what makes them easy or hard.
+    """Part of the pixels (voxels) that are wrong, of each class, over all images, against what makes them easy or hard.
 
-    ``energy``: kinetic energy at birth of the particle that the pixel belongs to; ``opening_angle``: smallest angle
-    between two primaries of the vertex; ``border``: distance of the pixel to the border of its image. The true labels
-    need the particles (parameter ``particles`` of TruthLabeller).
+    ``energy``: kinetic energy at birth of the particle that the pixel belongs to; ``border``: distance of the pixel to
+    the border of its image; ``opening_angle``, where true steps are there: smallest angle between two primaries of the
+    vertex. The true labels need the particles (parameter ``particles`` of TruthLabeller).
     """
 
     class Parameters(ParameterSet):
@@ -32,55 +32,62 @@ class SegmentationCurves(Evaluator):
 
         scores: InputTag = parameter("segmentation", doc="semantic scores (SemanticScores)")
         truth: InputTag = parameter("truth", doc="true labels with particles (TrueLabels)")
-        images: InputTag = parameter("images", doc="images (Pixels)")
-        particles: InputTag = parameter("largeant", doc="true steps and particles")
-        planes: list[str] = parameter(["U", "V", "Y"], doc="instances that hold the pixels of a plane")
+        images: InputTag = parameter("images", doc="images: Pixels, or Voxels where volume is given")
+        volume: list[int] = parameter([], doc="voxels along x, y and z of the images; empty: images of planes")
+        particles: InputTag = parameter("largeant", doc="true particles")
+        steps: InputTag | None = parameter("largeant", doc="true steps; @nil: none, and no opening angle")
+        planes: list[str] = parameter(["U", "V", "Y"], doc="instances of the images")
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
         def tag(base: InputTag, name: str) -> InputTag:
             return InputTag(base.label, name, base.process)
 
-        self._planes = {
+        kind: type[Pixels | Voxels] = Voxels if config.volume else Pixels
+        self._images = {
             name: (
                 self.consumes(SemanticScores, tag(config.scores, name)),
                 self.consumes(TrueLabels, tag(config.truth, name)),
-                self.consumes(Pixels, tag(config.images, name)),
+                self.consumes(kind, tag(config.images, name)),
             )
             for name in config.planes
         }
-        self._steps = self.consumes(TrueSteps, config.particles)
+        self._kind, self._volume = kind, tuple(config.volume)
         self._particles = self.consumes(TrueParticles, config.particles)
-        self._five = {name: CurveSet(SEMANTIC_NAMES, *binning) for name, binning in _VARIABLES.items()}
-        self._two = {name: CurveSet(TRACK_SHOWER_NAMES, *binning) for name, binning in _VARIABLES.items()}
+        self._steps = None if config.steps is None else self.consumes(TrueSteps, config.steps)
+        variables = {name: v for name, v in _VARIABLES.items() if name != "opening_angle" or self._steps is not None}
+        self._five = {name: CurveSet(SEMANTIC_NAMES, *binning) for name, binning in variables.items()}
+        self._two = {name: CurveSet(TRACK_SHOWER_NAMES, *binning) for name, binning in variables.items()}
 
     def analyze(self, event: Event) -> None:
-        """Add one event; the planes of an event count together."""
-        steps, particles = event.get(TrueSteps, self._steps), event.get(TrueParticles, self._particles)
+        """Add one event; its images count together."""
+        particles = event.get(TrueParticles, self._particles)
         parts = []
-        for scores_tag, truth_tag, image_tag in self._planes.values():
+        for scores_tag, truth_tag, image_tag in self._images.values():
             scores, truth = event.get(SemanticScores, scores_tag), event.get(TrueLabels, truth_tag)
-            pixels = event.get(Pixels, image_tag)
-            size = (int(pixels.meta["n_columns"]), int(pixels.meta["n_rows"]))
-            near = border_distance((pixels.column, pixels.row), size)
+            near = self._border(event.get(self._kind, image_tag))
             view = np.where(scores.label < 0, -1, (scores.shower > scores.track).astype(np.int32))
             parts.append((truth.label, scores.label, view, energies(truth.particle, particles), near))
         true, five, two, energy, near = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        values: dict[str, npt.ArrayLike] = {
-            "energy": energy,
-            "opening_angle": opening_angle(steps, particles),
-            "border": near,
-        }
+        values: dict[str, npt.ArrayLike] = {"energy": energy, "border": near}
+        if self._steps is not None:
+            values["opening_angle"] = opening_angle(event.get(TrueSteps, self._steps), particles)
         for name, value in values.items():
             self._five[name].add(value, true, five)
             self._two[name].add(value, map_labels(true, "larmlreco", "track_shower"), two)
+
+    def _border(self, image: Pixels | Voxels) -> npt.NDArray[np.float64]:
+        if isinstance(image, Voxels):
+            return border_distance((image.x, image.y, image.z), self._volume)
+        size = (int(image.meta["n_columns"]), int(image.meta["n_rows"]))
+        return border_distance((image.column, image.row), size)
 
     def results(self) -> dict[str, Any]:
         """Curves by variable, each for ``five_classes`` and ``track_shower``, by class."""
         return {
             name: {"five_classes": self._five[name].summary(), "track_shower": self._two[name].summary()}
-            for name in _VARIABLES
+            for name in self._five
         }
 
     def table(self) -> str:
         """All classes together, five classes, against each variable."""
-        return "\n".join(f"-- five classes against {name}\n{self._five[name].table()}" for name in _VARIABLES)
+        return "\n".join(f"-- five classes against {name}\n{self._five[name].table()}" for name in self._five)
