@@ -1,4 +1,4 @@
-"""Run archives in Python and in the C++ host, and compare: compare.py HOST [OPERATORS].
+"""Run archives in Python and in the C++ host, and compare: compare.py HOST TEST_ARCHIVE [OPERATORS].
 
 The exit status is 77 where this Python does not have larmlreco.
 """
@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-if len(sys.argv) > 2:
-    os.environ["LARMLRECO_OPERATORS"] = sys.argv[2]
+if len(sys.argv) > 3:
+    os.environ["LARMLRECO_OPERATORS"] = sys.argv[3]
 
 try:
     import numpy as np
@@ -72,7 +72,7 @@ def compare(command: list[str], model: Path, coords: np.ndarray, features: np.nd
 
 def main() -> int:
     """Compare on 2D and 3D images of many rows, one row and none."""
-    command, operators = [sys.argv[1]], sys.argv[2:]
+    command, in_threads, operators = [sys.argv[1]], sys.argv[2], sys.argv[3:]
     worst = 0.0
     with tempfile.TemporaryDirectory() as name:
         for engine in ("portable", "native") if operators else ("portable",):
@@ -81,6 +81,7 @@ def main() -> int:
             for dimension in (2, 3):
                 model = Path(name) / f"{engine}{dimension}.ts"
                 export(engine, dimension, model)
+                subprocess.run([in_threads, str(model), *(operators if engine == "native" else [])], check=True)
                 for n in (2000, 1, 0):
                     worst = max(worst, compare(command, model, *sample(dimension, n, 0), compressed=dimension == 2))
     print(f"largest difference {worst:.1e}")
