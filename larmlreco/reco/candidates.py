@@ -160,7 +160,7 @@ def find_candidates(planes: Sequence[PlanePixels], settings: CandidateSettings =
     for third in range(N_PLANES):
         parts.append(_pairs(planes, kept, third, settings.tolerance))
     entry, wire, state, residual = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    row = np.max([planes[p].row[entry[:, p]] * (entry[:, p] >= 0) for p in range(N_PLANES)], axis=0, initial=0)
+    row = np.max([np.append(plane.row, -1)[entry[:, p]] for p, plane in enumerate(planes)], axis=0)
     y, z = _places(planes, wire, state)
     order = np.lexsort((*(state.T), wire[:, 2], wire[:, 1], wire[:, 0], row))
     found = Candidates(entry, wire, state, row, y, z, residual, limited).take(order)

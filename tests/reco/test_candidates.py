@@ -61,13 +61,13 @@ def by_search(
     for third in range(3):
         p, q = (i for i in range(3) if i != third)
         for (a, row), (b, row_b) in itertools.product(places[p], places[q]):
-            y, z, inside = crossing(planes[p], a, planes[q], b)
-            if row != row_b or not inside:
+            y_at, z_at, crosses = crossing(planes[p], a, planes[q], b)
+            if row != row_b or not crosses:
                 continue
-            at = float(planes[third].wire_coordinate(y, z))
-            wire = int(np.floor(at + 0.5))
+            coordinate = float(planes[third].wire_coordinate(y_at, z_at))
+            wire = int(np.floor(coordinate + 0.5))
             on_plane = 0 <= wire < planes[third].n_wires
-            near = {r for w, r in seen[third] if abs(w - at) <= tolerance}
+            near = {r for w, r in seen[third] if abs(w - coordinate) <= tolerance}
             if not on_plane or int(planes[third].channels[wire]) in dead:
                 state = DEAD
             elif row not in near and near & {row - 1, row + 1}:
