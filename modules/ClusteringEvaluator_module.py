@@ -1,6 +1,5 @@
 """Evaluator of clusters."""
 
-import heapq
 import math
 from typing import Any
 
@@ -29,7 +28,6 @@ class ClusteringEvaluator(Evaluator):
         clusters: InputTag = parameter("clusters", doc="clusters and their links to the voxels (Clusters, Assns)")
         truth: InputTag = parameter("truth", doc="true labels with clusters (TrueLabels)")
         images: list[str] = parameter([""], doc="instances to compare, each by itself")
-        worst: int = parameter(10, doc="events with the lowest ARI that are listed for each instance", minimum=0)
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
         def tag(base: InputTag, name: str) -> InputTag:
@@ -44,8 +42,7 @@ class ClusteringEvaluator(Evaluator):
             for name in config.images
         }
         self._metrics = {name: ClusteringMetrics(tuple(_GROUPS)) for name in self._images}
-        self._n_worst = config.worst
-        self._worst: dict[str, list[tuple[float, str, str]]] = {name: [] for name in self._images}
+        self._rand: dict[str, list[float]] = {}
 
     def analyze(self, event: Event) -> None:
         """Compare one event."""
@@ -62,20 +59,18 @@ class ClusteringEvaluator(Evaluator):
                     np.where(np.isin(semantic, numbers), found, -1)[known],
                 )
                 if not math.isnan(scores.ari):
-                    heapq.heappush(self._worst[name], (-scores.ari, str(event.id), group))
-            while len(self._worst[name]) > self._n_worst:
-                heapq.heappop(self._worst[name])
+                    self._rand.setdefault(str(event.id), []).append(scores.ari)
+
+    def wrong_parts(self) -> dict[str, float]:
+        """Of each event 1 minus the mean ARI over its classes and instances."""
+        return {event: min(1.0 - sum(found) / len(found), 1.0) for event, found in self._rand.items()}
 
     def results(self) -> dict[str, Any]:
-        """By instance: figures by class, the same against the number of true clusters, and the worst events."""
+        """By instance: figures by class, and the same against the number of true clusters."""
         return {
             name or "all": {
                 "classes": metrics.summary(),
                 "by_multiplicity": metrics.by_multiplicity(),
-                "worst": [
-                    {"event": event, "class": group, "ari": -negative}
-                    for negative, event, group in sorted(self._worst[name], reverse=True)
-                ],
             }
             for name, metrics in self._metrics.items()
         }

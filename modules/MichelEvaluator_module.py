@@ -48,6 +48,7 @@ class MichelEvaluator(Evaluator):
         self._particles = None if config.particles is None else self.consumes(TrueParticles, config.particles)
         self._metrics = {name: MichelMetrics() for name in self._images}
         self._efficiency = {name: [EventRatio() for _ in _ENERGY_EDGES[1:]] for name in self._images}
+        self._matched: dict[str, tuple[int, int]] = {}
         self._pairs: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in self._images}
 
     def analyze(self, event: Event) -> None:
@@ -60,6 +61,9 @@ class MichelEvaluator(Evaluator):
             known = truth.label >= 0
             true = np.where(truth.label == Semantic.MICHEL, truth.cluster, -1)
             matches = self._metrics[name].add(true[known], found[known])
+            before = self._matched.get(str(event.id), (0, 0))
+            n_both = matches.n_true + matches.n_candidates
+            self._matched[str(event.id)] = before[0] + 2 * len(matches.true), before[1] + n_both
             deposited = np.bincount(true[true >= 0], energy[true >= 0], int(true.max(initial=-1)) + 1)
             birth = self._energy_at_birth(event, truth, true, len(deposited))
             row = {cluster: i for i, cluster in enumerate(michels.electron.tolist())}
@@ -72,6 +76,10 @@ class MichelEvaluator(Evaluator):
             for ratio, low, high in zip(self._efficiency[name], _ENERGY_EDGES, _ENERGY_EDGES[1:], strict=False):
                 mine = there[(deposited[there] >= low) & (deposited[there] < high)]
                 ratio.add(int(np.isin(mine, matches.true).sum()), len(mine))
+
+    def wrong_parts(self) -> dict[str, float]:
+        """Of each event the part of its true Michel electrons and candidates, together, that have no match."""
+        return {event: 1.0 - right / total for event, (right, total) in self._matched.items() if total}
 
     def _energy_at_birth(self, event: Event, truth: TrueLabels, true: Any, n: int) -> Any:
         """Kinetic energy (n,) of the electrons by their true cluster; NaN where it is not known."""
