@@ -109,7 +109,11 @@ def _pictures(args: argparse.Namespace, runner: JobRunner) -> list[Any]:
     from larmlreco.evaluation.pictures import chosen_events, draw_events
     from larmlreco.evaluation.record import Picture
 
-    wrong = next((parts for e in _evaluators(runner).values() if (parts := e.wrong_parts())), {})
+    ranked = {label: parts for label, e in _evaluators(runner).items() if (parts := e.wrong_parts())}
+    if not ranked:
+        return []
+    label, wrong = next(iter(ranked.items()))
+    truth = str(runner.job.configuration["physics"]["analyzers"][label].get("truth", "truth")).partition(":")[0]
     chosen = chosen_events(wrong, args.draw)
     pictures = [
         Picture(f"{kind}_{number}.png", event, wrong[event], kind)
@@ -125,7 +129,7 @@ def _pictures(args: argparse.Namespace, runner: JobRunner) -> list[Any]:
     again.output, again.nevts, again.nskip, again.estart = [str(events_file)], None, None, None
     try:
         run_verb.make_runner(again, lambda table: _use_truth(table, args)).run()
-        draw_events(events_file, {picture.event: args.save / picture.file for picture in pictures})
+        draw_events(events_file, {picture.event: args.save / picture.file for picture in pictures}, truth)
     finally:
         events_file.unlink(missing_ok=True)
     return pictures

@@ -25,9 +25,10 @@ def chosen_events(wrong: Mapping[str, float], number: int) -> dict[str, list[str
     return {"worst": worst, "typical": left[first : first + number]}
 
 
-def draw_events(events_file: Path, files: Mapping[str, Path]) -> None:
+def draw_events(events_file: Path, files: Mapping[str, Path], truth: str = "truth") -> None:
     """Draw events of a file into picture files, by event id: charge, found classes, true classes, right and wrong.
 
+    ``truth`` is the label of the true classes of voxels; those of pixels follow from the true steps.
     Raises ``InputError`` for an event that the file does not hold or that has no classes to draw, ``OutputError``
     where a picture cannot be written.
     """
@@ -39,7 +40,7 @@ def draw_events(events_file: Path, files: Mapping[str, Path]) -> None:
                 raise InputError(f"{events_file} has no event {event}; it has {', '.join(ids[:5])}")
             entry = ids.index(event)
             voxels = any(key.type == "Voxels" for key in reader.keys("event"))
-            scene = voxel_scene(reader, entry) if voxels else with_errors(scene_of(reader, entry))
+            scene = voxel_scene(reader, entry, truth) if voxels else with_errors(scene_of(reader, entry))
             try:
                 draw(scene, path)
             except OSError as error:
@@ -63,8 +64,9 @@ def with_errors(scene: Scene) -> Scene:
     return replace(scene, layers=(charge, found[0], true[0], Layer("right and wrong", marks, RIGHT_WRONG)))
 
 
-def voxel_scene(reader: Reader, entry: int) -> Scene:
-    """The same of the first classified image of voxels of an event, seen along x and along z.
+def voxel_scene(reader: Reader, entry: int, truth: str) -> Scene:
+    """The same of the first classified image of voxels of an event, seen along x and along z; ``truth``: label of the
+    true classes.
 
     Raises ``InputError`` for an event without classes or true classes of its voxels.
     """
@@ -75,7 +77,8 @@ def voxel_scene(reader: Reader, entry: int) -> Scene:
     title = f"run {run}, subrun {subrun}, event {number}"
     for key, found in scores:
         image = voxels.get(str(found.meta.get("target", "")))
-        true = [p for k, p in products.items() if isinstance(p, TrueLabels) and k.instance == key.instance]
+        mine = (truth, key.instance)
+        true = [p for k, p in products.items() if isinstance(p, TrueLabels) and (k.label, k.instance) == mine]
         if image is not None and true and len(true[-1]) == len(image):
             return _voxel_scene(f"{key.instance or key.label}: {title}", image, found, true[-1])
     there = ", ".join(key.branch for key in products)

@@ -205,5 +205,7 @@ def test_events_of_voxels_are_drawn(tmp_path: Path) -> None:
     writer.close()
     draw_events(tmp_path / "v.root", {"1:1:1": tmp_path / "event.png"})
     assert (tmp_path / "event.png").stat().st_size > 10000
+    with pytest.raises(InputError, match="classes and true classes of voxels are needed; there: "):
+        draw_events(tmp_path / "v.root", {"1:1:1": tmp_path / "event.png"}, truth="truthoriginal")
     with pytest.raises(InputError, match="has no event 1:1:2; it has 1:1:1"):
         draw_events(tmp_path / "v.root", {"1:1:2": tmp_path / "event.png"})
