@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = {"errors", "labels", "resources", "units", "version", "progress"}
+BASE = {"errors", "labels", "resources", "units", "masses", "version", "progress"}
 MAY_IMPORT = {
     **dict.fromkeys(BASE, BASE),
     "products": BASE,
@@ -31,7 +31,7 @@ MAY_IMPORT = {
 FOR_ANALYSERS = {"truth", "metrics"}
 """Rooms that analysers may import beside those of all modules."""
 
-TRUTH_MAKERS = {"TruthLabeller_module.py"}
+TRUTH_MAKERS = {"TruthLabeller_module.py", "TrueVoxelMaker_module.py"}
 """Producers whose product is the truth; they may import the room of truth as analysers do."""
 
 EVENT_LOOP = {"framework", "modules", "cli"}
