@@ -15,7 +15,7 @@ class Pixels(Product):
 
     tpc: Int32 = array_field("i4", "TPC")
     plane: Int32 = array_field("i4", "plane in the TPC: 0 first induction, 1 second, 2 collection")
-    column: Int32 = array_field("i4", "wire on the plane", unit="wire")
+    column: Int32 = array_field("i4", "wire on the plane, or channel of a wrapped plane", unit="wire")
     row: Int32 = array_field("i4", "time bin of the image")
     adc: Float32 = array_field("f4", "charge summed over the samples of the pixel", unit="ADC")
 
