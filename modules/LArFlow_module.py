@@ -70,7 +70,7 @@ class LArFlow(Producer):
         segmentation: InputTag | None = parameter(None, doc="scores of pixels to carry over to points; @nil: none")
         channel_status: InputTag | None = parameter(None, doc="status of channels, to know which are dead")
         dead_channels: list[int] = parameter([], doc="more dead channels", minimum=0)
-        min_score: float = parameter(0.5, doc="least score of a point", minimum=0, maximum=1)
+        min_score: float = parameter(0.3, doc="least score of a point", minimum=0, maximum=1)
         tolerance: float = parameter(
             0.75, doc="largest distance of the third wire from the crossing of two", unit="pitch", minimum=0.01
         )

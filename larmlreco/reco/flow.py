@@ -139,19 +139,16 @@ def make_points(
     rebin: int,
     min_score: float = 0.0,
 ) -> Points:
-    """Points of all pixels of the last plane, and of those pixels of the others whose charge that plane has not seen.
+    """The best candidate of every pixel of every plane; those with a score below ``min_score`` are left out.
 
-    Each is the best candidate of its pixel; those with a score below ``min_score`` are left out. x is that of the
+    Pixels that agree make one point. A plane whose wires lie along a track sees it in few pixels, and one that is dead
+    in none: the pixels of all planes together find what those of one would leave out. x is that of the
     middle of the row (``rebin`` samples) for charge freed at the trigger. The error along x is that of a row, those in
     y and z that of the pitch of the wires seen, each as wide as a uniform distribution; the covariance grows with the
     inverse of the score, as what is less certain may belong elsewhere.
     """
     chosen = np.concatenate([c.candidate for c in choices])
-    source = np.repeat(np.arange(len(choices)), [len(c.candidate) for c in choices])
-    last = len(planes) - 1
-    some = chosen >= 0
-    some[some] = (source[some] == last) | (found.state[chosen[some], last] != SEEN)
-    candidate = np.unique(chosen[some])
+    candidate = np.unique(chosen[chosen >= 0])
     score = _point_scores(found, planes, choices, candidate)
     candidate, score = _distinct(found, candidate[score >= min_score], score[score >= min_score])
     best = found.take(candidate)
@@ -168,7 +165,7 @@ def make_points(
         z=best.z,
         covariance=_covariance(best, planes, row_length) / np.maximum(score, 1e-3)[:, np.newaxis],
         score=score,
-        consistency=np.where(all_seen, np.abs(best.residual) * planes[last].plane.pitch, -1.0),
+        consistency=np.where(all_seen, np.abs(best.residual) * planes[-1].plane.pitch, -1.0),
         flags=flags,
         pixel=np.column_stack([_entries(p.pixel, best.entry[:, i], -1) for i, p in enumerate(planes)]),
         charge=np.column_stack([_entries(p.charge, best.entry[:, i], 0.0) for i, p in enumerate(planes)]),
