@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write: .html, .png, .pdf or .svg")
     parser.add_argument("--images", metavar="LABEL", help="module label of the images, where several modules made some")
+    parser.add_argument(
+        "--layers", metavar="NAMES", help="draw only layers whose names begin so, for example charge,pixel,true"
+    )
     parser.add_argument("--detector", metavar="NAME", help="detector of a file that holds wires or hits but no images")
 
 
@@ -42,11 +45,12 @@ def run(args: argparse.Namespace) -> int:
     if out.suffix not in _FORMATS:
         raise ConfigurationError(f"-o {out}: unknown format {out.suffix!r}; valid: {', '.join(_FORMATS)}")
     check_output_path(out, [args.file])
+    wanted = args.layers.split(",") if args.layers else ()
     file = open_file(args.file)
     try:
         from larmlreco.display.scene import scene_of  # drawing libraries load only when there is a file to draw
 
-        scene = scene_of(file, _entry(file, args.event), args.detector, args.images)
+        scene = scene_of(file, _entry(file, args.event), args.detector, args.images, wanted)
     finally:
         file.close()
     if out.suffix == ".html":

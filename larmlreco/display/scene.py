@@ -4,8 +4,8 @@ A product type gets drawn by a function that turns it into layers, listed in ``L
 whatever layers there are.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -17,7 +17,17 @@ from larmlreco.geometry import Detector, ReadoutPlane, detector, detector_names
 from larmlreco.images import images_of_hits, images_of_wires, readout_plane_of
 from larmlreco.io import Reader
 from larmlreco.labels import SEMANTIC_NAMES
-from larmlreco.products import Hits, Pixels, Product, ProductKey, SemanticScores, TrueParticles, TrueSteps, Wires
+from larmlreco.products import (
+    Hits,
+    Pixels,
+    Product,
+    ProductKey,
+    SemanticScores,
+    TrueLabels,
+    TrueParticles,
+    TrueSteps,
+    Wires,
+)
 from larmlreco.truth.pixels import pixel_labels
 
 P = TypeVar("P", bound=Product)
@@ -168,12 +178,14 @@ class EventProducts:
         return {plane.name: Image(made[plane.name].pixels, "", plane) for plane in planes}
 
 
-def scene_of(reader: Reader, entry: int, detector_name: str | None = None, label: str | None = None) -> Scene:
-    """All that can be drawn of an event.
+def scene_of(
+    reader: Reader, entry: int, detector_name: str | None = None, label: str | None = None, wanted: Sequence[str] = ()
+) -> Scene:
+    """All that can be drawn of an event, or the layers whose names begin with one of ``wanted``.
 
     ``label`` chooses among the images of several modules; ``detector_name`` is needed for files without images.
     Raises ``InputError`` for an event without drawable products, naming those it has, ``ConfigurationError`` for an
-    unknown label or detector.
+    unknown label, detector or layer.
     """
     event = EventProducts(reader, entry, detector_name, label)
     if not any(any(True for _ in event.all(kind)) for kind in (Pixels, Wires, Hits)):
@@ -183,6 +195,12 @@ def scene_of(reader: Reader, entry: int, detector_name: str | None = None, label
             f"{reader.path}: the event has nothing to draw (Pixels, Wires, Hits); products there: {there or 'none'}"
         )
     layers = tuple(layer for make in LAYERS for layer in make(event))
+    names = [layer.name for layer in layers]
+    for name in wanted:
+        if not any(there.startswith(name) for there in names):
+            raise ConfigurationError(f"the event has no layer {name!r} to draw; {valid_choices(name, names)}")
+    if wanted:
+        layers = tuple(layer for layer in layers if layer.name.startswith(tuple(wanted)))
     run, subrun, number = reader.event_ids[entry]
     made = " > ".join(process.name for process in reader.process_history)
     return Scene(
@@ -263,27 +281,17 @@ def _hits(event: EventProducts) -> Iterator[Layer]:
 
 
 def _scores(event: EventProducts) -> Iterator[Layer]:
-    """Labels of pixels, one layer a module; labels of hits, one layer a product."""
-    planes = {image.branch: name for name, image in event.images.items()}
-    hits = {key.branch: product for key, product in event.all(Hits)}
-    of_pixels: dict[str, dict[str, Marks]] = {}
-    names: dict[str, tuple[str, ...]] = {}
-    of_hits = []
-    for key, scores in event.all(SemanticScores):
-        target, classes = str(scores.meta.get("target", "")), scores.part_names("scores")
-        if target in planes:
-            names[key.label] = classes
-            marks = _pixel_marks(event.images[planes[target]].pixels, scores.label)
-            of_pixels.setdefault(key.label, {})[planes[target]] = marks
-        elif target in hits:
-            of_hits.append(Layer(f"hit classes of {key.label}", _hit_marks(hits[target], event, scores.label), classes))
-    for label, marks_by_plane in of_pixels.items():
-        yield Layer(f"pixel classes of {label}", marks_by_plane, names[label])
-    yield from of_hits
+    """Predicted labels of pixels, one layer a module, and of hits, one layer a product."""
+    for key, layer in _labels(event, SemanticScores):
+        yield replace(layer, name=f"{layer.name} of {key.label}")
 
 
 def _truth(event: EventProducts) -> Iterator[Layer]:
-    """True classes of the pixels, where the simulation's deposits are in the file."""
+    """True labels; those of pixels are made from the simulation's deposits where only these are in the file."""
+    layers = [layer for _, layer in _labels(event, TrueLabels)]
+    if layers:
+        yield from (replace(layer, name=f"true {layer.name.removeprefix('pixel ')}") for layer in layers)
+        return
     particles = [product for _, product in event.all(TrueParticles)]
     steps = [product for _, product in event.all(TrueSteps)]
     mine = event.detector
@@ -294,6 +302,25 @@ def _truth(event: EventProducts) -> Iterator[Layer]:
         for name, image in event.images.items()
     }
     yield Layer("true classes", marks, SEMANTIC_NAMES)
+
+
+def _labels(event: EventProducts, kind: type[SemanticScores] | type[TrueLabels]) -> Iterator[tuple[ProductKey, Layer]]:
+    """Layers of the labels of pixels, all planes of a module together, then of the labels of hits."""
+    planes = {image.branch: name for name, image in event.images.items()}
+    hits = {key.branch: product for key, product in event.all(Hits)}
+    of_pixels: dict[str, tuple[ProductKey, Layer]] = {}
+    of_hits = []
+    for key, labels in event.all(kind):
+        target, classes = str(labels.meta.get("target", "")), tuple(labels.meta["class_names"])
+        if target in planes:
+            name = planes[target]
+            _, before = of_pixels.get(key.label, (key, Layer("pixel classes", {}, classes)))
+            marks = {**before.marks, name: _pixel_marks(event.images[name].pixels, labels.label)}
+            of_pixels[key.label] = key, replace(before, marks=marks)
+        elif target in hits:
+            of_hits.append((key, Layer("hit classes", _hit_marks(hits[target], event, labels.label), classes)))
+    yield from of_pixels.values()
+    yield from of_hits
 
 
 LAYERS: tuple[Callable[[EventProducts], Iterator[Layer]], ...] = (_charge, _hits, _scores, _truth)

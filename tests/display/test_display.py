@@ -14,6 +14,7 @@ import pytest
 from larmlreco.cli.main import main
 from larmlreco.display.palette import class_colours
 from larmlreco.display.scene import Scene, scene_of
+from larmlreco.errors import ConfigurationError
 from larmlreco.geometry import detector
 from larmlreco.images import images_of_wires
 from larmlreco.io import open_file
@@ -27,6 +28,7 @@ from larmlreco.products import (
     Product,
     ProductKey,
     SemanticScores,
+    TrueLabels,
     TrueParticles,
     TrueSteps,
     Wires,
@@ -273,3 +275,21 @@ def test_files_that_cannot_be_drawn(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_class_colours_differ() -> None:
     for names in (SEMANTIC_NAMES, TRACK_SHOWER_NAMES, ("a", "b", "HIP", "c")):
         assert len(set(class_colours(names))) == len(names)
+
+
+def test_true_labels_that_a_job_stored_are_drawn_and_layers_can_be_chosen(tmp_path: Path) -> None:
+    wires = track(range(5000, 5003))
+    pixels = images(wires)
+    y_key = key(Pixels, "images", "Y")
+    labels = np.arange(len(pixels[y_key])) % 2
+    meta = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco", "target": y_key.branch}
+    true = TrueLabels(label=labels, meta=meta)
+    path = write(tmp_path / "true.root", {**pixels, key(TrueLabels, "truth", "Y"): true})
+    drawn = scene(path)
+    assert [layer.name for layer in drawn.layers] == ["charge", "true classes"]
+    assert drawn.layers[1].counts() == [int((labels == 0).sum()), int((labels == 1).sum()), 0, 0, 0]
+    file = open_file(str(path))
+    assert [layer.name for layer in scene_of(file, 0, wanted=["true"]).layers] == ["true classes"]
+    with pytest.raises(ConfigurationError, match="no layer 'chrge' to draw; did you mean 'charge'"):
+        scene_of(file, 0, wanted=["chrge"])
+    file.close()
