@@ -61,11 +61,13 @@ def run(options: argparse.Namespace) -> int:
     # The seed belongs to what made the file, and is no part of the job's table.
     made = Provenance(PROCESS, f"seed: {options.seed}\n{table.dumps()}")
     process = Process(PROCESS, __version__, made.configuration, made.configuration_sha256, made.versions)
-    with make() as simulation, RootWriter(options.output, process) as writer:
-        progress = Progress(options.events, "events")
-        for i in range(options.events):
-            event = simulation.event(options.seed, options.first + i)
-            writer.write((run, _SUBRUN, options.first + i + 1), event.products())
-            progress.update(i + 1)
+    events = range(options.first, options.first + options.events)
+    with make() as simulation:
+        simulation.check(events)
+        with RootWriter(options.output, process) as writer:
+            progress = Progress(len(events), "events")
+            for done, number in enumerate(events, 1):
+                writer.write((run, _SUBRUN, number + 1), simulation.event(options.seed, number).products())
+                progress.update(done)
     print(f"{options.output}: {options.events} events")
     return 0

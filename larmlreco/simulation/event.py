@@ -74,6 +74,10 @@ class Simulation:
     def __exit__(self, *_: object) -> None:
         self._geant4.close()
 
+    def check(self, events: range) -> None:
+        """Raise ``InputError`` when a file that the events need does not have them all."""
+        self._content.check(events)
+
     def event(self, seed: int, number: int) -> SimulatedEvent:
         """Event ``number`` (from 0) of the run with this seed."""
         sequences = np.random.SeedSequence(entropy=(seed, number)).spawn(3)

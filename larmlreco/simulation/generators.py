@@ -72,6 +72,11 @@ class Content:
         file = settings.final_states.file
         self._final_states = HepEvtFile(file) if file else None
 
+    def check(self, events: range) -> None:
+        """Raise ``InputError`` when the file of final states ends before the last of these events."""
+        if self._final_states is not None and len(events):
+            self._final_states.event(events[-1])
+
     def draw(self, number: int, random: np.random.Generator) -> list[Primary]:
         """Particles of event ``number``. Raises ``InputError`` beyond the end of the file of final states."""
         settings, volume = self._settings, self._volume

@@ -55,6 +55,10 @@ class VoxelSimulation:
     def __exit__(self, *_: object) -> None:
         self._geant4.close()
 
+    def check(self, events: range) -> None:
+        """Raise ``InputError`` when a file that the events need does not have them all."""
+        self._content.check(events)
+
     def event(self, seed: int, number: int) -> SimulatedVoxels:
         """Event ``number`` (from 0) of the run with this seed."""
         settings = self._settings

@@ -132,6 +132,23 @@ def test_wrong_jobs_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "has no parameter 'readout'" in refused("readout: {}")
 
 
+def test_a_file_of_final_states_that_is_too_short_is_told_before_the_first_event(
+    geant4_data: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "one.hepevt").write_text("0 1\n1 11 0 0 0 0 0.0 0.0 0.05 0.05 0.000511 10. 10. 10. 0.\n")
+    job = tmp_path / "job.fcl"
+    text = ['#include "simulate_voxels.fcl"', f'simulation.final_states: {{ file: "{tmp_path}/one.hepevt" }}']
+    job.write_text("\n".join([*text, "simulation.vertices: [0, 0]", "simulation.isolated.count: [0, 0]"]))
+    arguments = ["simulate", "-c", str(job), "-o", str(tmp_path / "x.root"), "--seed", "1", "-n"]
+    assert main([*arguments, "2"]) == 4
+    assert "one.hepevt: event 1 is asked for, the file has 1 (from 0)" in capsys.readouterr().err
+    assert not list(tmp_path.glob("x.root*"))
+    assert main([*arguments, "1"]) == 0
+    particles = open_file(tmp_path / "x.root").read(0, ProductKey("TrueParticles", "largeant", "", "Sim"))
+    assert isinstance(particles, TrueParticles)
+    assert particles.kinetic_energy[0] == pytest.approx(49.49, abs=0.01)
+
+
 def test_missing_data_of_geant4_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
