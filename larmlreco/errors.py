@@ -1,6 +1,10 @@
 """Errors that a user can mend: one or two lines that say what, where and what would be valid.
 
-Each class has the exit status of the command line; anything else that is raised is a fault of the program.
+Each class has the exit status of the command line:
+
+0 done; 1 a module failed, or a fault of the program (anything else that is raised); 2 wrong usage (argparse);
+3, 4, 5 as the classes here say; 6 done, but events failed and were skipped (:mod:`larmlreco.framework.report`);
+130 interrupted.
 """
 
 from collections.abc import Iterable

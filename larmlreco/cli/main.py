@@ -30,12 +30,12 @@ VERBS = {
 Such a file holds ``EXAMPLE`` (shown by ``--help``), ``add_arguments(parser)`` and ``run(args) -> int``.
 """
 
-USAGE_ERROR = 2
+FAULT = 1
 INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit status: see :mod:`larmlreco.errors`; 2 for wrong usage, 130 interrupted."""
+    """Run one verb and return the exit status, see :mod:`larmlreco.errors`."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
         prog="larmlreco",
@@ -63,9 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"larmlreco {head.verb}: {error}", file=sys.stderr)
         return error.exit_status
-    except KeyboardInterrupt:
-        print(f"larmlreco {head.verb}: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        print(f"larmlreco {head.verb}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if options.debug:
+            traceback.print_exc()
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"larmlreco {head.verb}: a fault of the program, {what}; --debug shows where", file=sys.stderr)
+        return FAULT
