@@ -1,0 +1,270 @@
+"""The producer of partners and points and its evaluator, with a small archive whose scores are known."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from larmlreco.modules.LArFlow_module import LArFlow
+from larmlreco.modules.LArFlowEvaluator_module import LArFlowEvaluator
+
+from larmlreco.card import Feature, ModelCard
+from larmlreco.errors import ConfigurationError
+from larmlreco.export import export_archive
+from larmlreco.framework.testing import ModuleHarness
+from larmlreco.geometry import Detector, detector
+from larmlreco.labels import SEMANTIC_NAMES
+from larmlreco.models import Network, register
+from larmlreco.models.checkpoint import Architecture, Checkpoint
+from larmlreco.models.network import check_input
+from larmlreco.products import (
+    Assns,
+    ChannelStatus,
+    FlowPoints,
+    Hits,
+    Pixels,
+    SemanticScores,
+    SpacePoints,
+    TrueSteps,
+    Wires,
+)
+from larmlreco.reco.candidates import FEATURES
+from larmlreco.reco.flow import FLAGS
+
+UBOONE = detector("microboone")
+COLLECTION_FIRST = 4800
+LINE_Y, LINE_Z = 20.0 + 0.4 * np.arange(40), 500.0 + 0.7 * np.arange(40)
+ROWS = 200 + np.arange(40)
+
+
+@register("candidates_by_residual")
+class ByResidual(Network):
+    """Score 3 less the distance of the third wire, and 1 less without a third plane."""
+
+    meanings = {"score": "log-odds"}  # noqa: RUF012
+
+    def raw(self, coords: torch.Tensor, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.forward(coords, features)
+
+    def forward(self, coords: torch.Tensor, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        check_input(coords, features, 3, 16)
+        return {"score": 3.0 - features[:, 15].abs() - (features[:, :3] <= 0.0).sum(1)}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_archive(tmp_path_factory.mktemp("archive") / "by_residual.ts")
+
+
+def make_archive(path: Path, **changes: Any) -> Path:
+    values: dict[Any, Any] = {
+        "task": "flow",
+        "detector": "microboone",
+        "dimension": 3,
+        "planes": ("U", "V", "Y"),
+        "class_names": (),
+        "features": tuple(Feature(*feature) for feature in FEATURES),
+        "pixel_size": (6.0, 0.6, 0.6),
+        "pixel_units": ("tick", "cm", "cm"),
+        "threshold": 10.0,
+        "rebin": 6,
+        "outputs": {"score": "log-odds"},
+        **changes,
+    }
+    checkpoint = Checkpoint(Architecture("candidates_by_residual", {}), ModelCard(**values))
+    export_archive(checkpoint.with_state(ByResidual().state_dict(), None), path)
+    return path
+
+
+def image(mine: Detector, name: str, column: Any, row: Any) -> Pixels:
+    plane = mine.readout_plane(name)
+    column, row = (np.asarray(a, dtype=np.int64) for a in (column, row))
+    order = np.lexsort((row, column))
+    n = len(column)
+    return Pixels(
+        tpc=np.full(n, plane.tpc),
+        plane=np.full(n, plane.plane),
+        column=column[order],
+        row=row[order],
+        adc=np.full(n, 50.0),
+        meta={
+            "detector": mine.name,
+            "tpc": plane.tpc,
+            "plane": plane.plane,
+            "view": plane.view,
+            "rebin": 6,
+            "threshold": 10.0,
+            "n_columns": plane.n_columns,
+            "n_rows": 1008,
+        },
+    )
+
+
+def line(dead_plane: int | None = None) -> dict[Any, Any]:
+    """A straight track seen on all planes, or on all but one, whose wires there are dead."""
+    event: dict[Any, Any] = {}
+    for plane in UBOONE.planes:
+        wire = plane.nearest_wire(LINE_Y, LINE_Z)
+        pixels = np.unique(np.column_stack([wire, ROWS]), axis=0) if plane.plane != dead_plane else np.zeros((0, 2))
+        event[f"images:{plane.view}"] = image(UBOONE, plane.view, *pixels.T)
+    if dead_plane is not None:
+        channels = UBOONE.planes[dead_plane].channels
+        event["chstatus"] = ChannelStatus(channel=channels, status=np.ones(len(channels)))
+    return event
+
+
+def steps() -> TrueSteps:
+    n = len(ROWS)
+    one = np.ones(n)
+    tick = ROWS * 6 + 2.5
+    return TrueSteps.from_columns(
+        {"x": UBOONE.tick_to_x(tick), "y": LINE_Y, "z": LINE_Z, "t": 0 * one, "de": one, "dx": one,
+         "electrons": 9000 * one, "tick": tick, "particle": one}
+    )  # fmt: skip
+
+
+def harness(archive: Path, **parameters: Any) -> ModuleHarness:
+    return ModuleHarness(LArFlow, {"archive": str(archive), "detector": "microboone", "min_score": 0.0, **parameters})
+
+
+def test_a_track_becomes_points(archive: Path) -> None:
+    event = harness(archive).process(line())
+    points = event.get(SpacePoints)
+    assert len(points) >= 40
+    true = np.column_stack([LINE_Y, LINE_Z])
+    at = ((points.x / (0.5 * 0.1098) + 800) // 6).astype(int) - ROWS[0]
+    assert (np.hypot(points.y - true[at, 0], points.z - true[at, 1]) < 1.0).all()
+    assert (points.flags == 0).all()
+    assert (points.pixel >= 0).all()
+    assert (points.charge == 50).all()
+    assert (points.hit == -1).all()
+    assert points.meta["trained_for_this_detector"]
+    assert points.meta["flags"] == dict(FLAGS)
+    flow = event.get(FlowPoints, "Y2U")
+    wires = UBOONE.planes[0].nearest_wire(LINE_Y, LINE_Z)
+    assert (np.abs(flow.column - wires) <= 1).all()
+    assert flow.meta["source"].startswith("Pixels_images_Y_")
+    assert (flow.matchable > 0.5).all()
+
+
+@pytest.mark.parametrize("dead", [0, 1, 2])
+def test_a_dead_plane_is_crossed_and_flagged(archive: Path, dead: int) -> None:
+    event = harness(archive, channel_status="chstatus").process(line(dead))
+    points = event.get(SpacePoints)
+    assert len(points) >= 40
+    assert (points.flags == FLAGS[f"dead_{dead}"]).all()
+    assert (points.pixel[:, dead] == -1).all()
+    source = next(p.view for p in UBOONE.planes if p.plane != dead)
+    flow = event.get(FlowPoints, f"{source}2{UBOONE.planes[dead].view}")
+    assert (flow.matchable == 0).all()
+    assert (np.abs(flow.column - UBOONE.planes[dead].nearest_wire(LINE_Y, LINE_Z)) <= 2).all()
+    assert (flow.pixel == -1).all()
+
+
+def test_an_empty_event_has_all_products(archive: Path) -> None:
+    empty: dict[Any, Any] = {f"images:{plane.view}": image(UBOONE, plane.view, [], []) for plane in UBOONE.planes}
+    event = harness(archive).process(empty)
+    assert len(event.get(SpacePoints)) == 0
+    assert all(len(event.get(FlowPoints, f"{d}")) == 0 for d in ("U2V", "U2Y", "V2U", "V2Y", "Y2U", "Y2V"))
+    one = {**empty, "images:Y": image(UBOONE, "Y", [100], [5])}
+    event = harness(archive).process(one)
+    assert event.get(FlowPoints, "Y2U").column.tolist() == [-1]
+
+
+def test_links_to_hits_wires_and_classes(archive: Path) -> None:
+    event = line()
+    column = event["images:Y"].column.astype(np.int64)
+    n = len(column)
+    zero = np.zeros(n, dtype=np.int64)
+    start = event["images:Y"].row * 6
+    event["gaushit"] = Hits.from_columns(
+        {"channel": COLLECTION_FIRST + column, "cryostat": zero, "tpc": zero, "plane": zero + 2, "wire": column,
+         "view": zero + 2, "signal_type": zero + 1, "start_tick": start, "end_tick": start + 6,
+         "peak_time": start + 3.0, "rms": np.ones(n), "peak_amplitude": np.ones(n), "integral": np.ones(n),
+         "summed_adc": np.ones(n)}
+    )  # fmt: skip
+    channel = np.unique(COLLECTION_FIRST + column)[::-1]
+    event["butcher"] = Wires(
+        channel=channel, plane=np.full(len(channel), 2), view=np.full(len(channel), 2),
+        n_samples=np.full(len(channel), 6400), roi_wire=[], roi_begin=[], roi_length=[], adc=[],
+    )  # fmt: skip
+    meta = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco"}
+    for plane in UBOONE.planes:
+        pixels = len(event[f"images:{plane.view}"])
+        label = 4 if plane.plane == 2 else 1
+        scores = np.tile(np.eye(5)[label], (pixels, 1))
+        event[f"segmentation:{plane.view}"] = SemanticScores(scores=scores, label=np.full(pixels, label), meta=meta)
+    out = harness(archive, hits="gaushit", wires="butcher", segmentation="segmentation").process(event)
+    points = out.get(SpacePoints)
+    assert (points.hit[:, :2] == -1).all()
+    assert np.array_equal(points.hit[:, 2], points.pixel[:, 2])
+    links = out.get(Assns, "hits")
+    assert np.array_equal(links.left, np.arange(len(points)))
+    assert np.array_equal(links.right, points.hit[:, 2])
+    wires = out.get(Assns, "wires")
+    assert np.array_equal(channel[wires.right], COLLECTION_FIRST + column[points.pixel[wires.left, 2]])
+    classes = out.get(SemanticScores)
+    assert classes.scores[0].tolist() == pytest.approx([0, 2 / 3, 0, 0, 1 / 3])
+    assert (classes.label == 1).all()
+
+
+def test_the_figures_of_a_perfect_track(archive: Path) -> None:
+    event = line()
+    made = harness(archive).process(event)
+    products: dict[Any, Any] = {
+        f"flow:{d}": made.get(FlowPoints, f"{d}") for d in ("U2V", "U2Y", "V2U", "V2Y", "Y2U", "Y2V")
+    }
+    evaluator = ModuleHarness(LArFlowEvaluator, {"detector": "microboone"})
+    evaluator.process({**event, **products, "flow": made.get(SpacePoints), "largeant": steps()})
+    module = evaluator.module
+    assert isinstance(module, LArFlowEvaluator)
+    results = module.results()
+    assert results["partners"]["accuracy"]["value"] == 1
+    assert results["points"]["ghosts"][0]["value"] == 0
+    assert results["points"]["completeness"][0]["value"] == 1
+    assert "published Y2U" in module.table()
+    with pytest.raises(ConfigurationError, match="several TPCs or wires that wrap"):
+        ModuleHarness(LArFlowEvaluator, {"detector": "protodunehd"})
+
+
+def test_each_tpc_of_a_wrapped_detector_has_its_points(archive: Path) -> None:
+    mine = detector("protodunehd")
+    tpc = mine.tpcs[2]
+    _, y, z = ((tpc.planes[0].starts[900] + tpc.planes[0].ends[900]) / 2).tolist()
+    event: dict[Any, Any] = {}
+    for plane in tpc.planes:
+        name = mine.readout_planes_of(2)[plane.plane].name
+        column = mine.channel_column[plane.channels[plane.nearest_wire(y, z)]]
+        event[f"images:{name}"] = image(mine, name, [column], [7])
+    parameters = {"detector": "protodunehd", "planes": ["tpc2_U", "tpc2_V", "tpc2_W"], "tolerance": 1.0}
+    with pytest.raises(ConfigurationError, match="needs the detector protodunehd"):
+        harness(archive, **parameters)
+    out = harness(archive, **parameters, allow_other_detector=True).process(event)
+    points = out.get(SpacePoints, "tpc2")
+    assert np.hypot(points.y - y, points.z - z).min() < 0.6
+    assert not points.meta["trained_for_this_detector"]
+    assert out.get(FlowPoints, "tpc2_W2U").column.tolist() == event["images:tpc2_U"].column.tolist()
+
+
+@pytest.mark.parametrize(
+    ("planes", "message"),
+    [
+        (
+            ["U", "V"],
+            "U, V makes no TPC of microboone; expected all 3 planes of one that is active, for example U, V, Y",
+        ),
+        (["Q"], "microboone has no plane 'Q'"),
+    ],
+)
+def test_a_wrong_number_of_planes_fails_before_the_first_event(archive: Path, planes: list[str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        harness(archive, planes=planes)
+
+
+def test_archives_that_do_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="needs the task flow"):
+        harness(make_archive(tmp_path / "task.ts", task="semantic_segmentation"))
+    features = tuple(Feature(f"f{i}", "ADC") for i in range(16))
+    with pytest.raises(ConfigurationError, match="candidates have the features charge_0"):
+        harness(make_archive(tmp_path / "features.ts", features=features))
