@@ -377,8 +377,17 @@ class _Finder:
             offset = middle - self.voxels[candidate.attachment]
             away = np.sqrt((offset**2).sum(axis=1))
             inside = (offset @ courses[number] >= cosine * away) & (away <= self.options.photon_length)
-            better = inside & (away < nearest) & (energy <= _ENDPOINT_MEV)
+            better = inside & (away < nearest)
             nearest[better], owner[better] = away[better], number
+        order = np.lexsort((nearest, owner))
+        for number, candidate in enumerate(found):
+            mine = order[owner[order] == number]
+            left = _ENDPOINT_MEV / self.options.energy_scale - float(charge[candidate.rows].sum())
+            for one in mine.tolist():
+                if energy[one] > left:
+                    owner[one] = -1
+                else:
+                    left -= float(energy[one])
         out[rows] = owner[piece]
         return out
 

@@ -31,6 +31,8 @@ class MichelOptions:
     ``short_muons``: whether a muon may end within ``mask_radius``. ``border``: distance below which the electron is
     flagged as near the border or a dead region. Photons: connected pieces of the shower class with their middle within
     ``photon_angle`` (degrees, half of the opening) and ``photon_length`` of the attachment along the electron; 0: none.
+    The nearest ones are taken as long as the electron and they have no more energy than a muon at rest can give;
+    ``energy_scale`` is the energy in MeV of a unit of charge.
     ``published``: the published procedure alone; gaps, bridges, crossings and short muons are left as they are.
     """
 
@@ -47,6 +49,7 @@ class MichelOptions:
     border: int = 3
     photon_angle: float = 0.0
     photon_length: float = 0.0
+    energy_scale: float = 1.0
     published: bool = False
 
 

@@ -12,6 +12,7 @@ from larmlreco.reco.michel_options import MichelOptions, min_samples
 
 HIP, DELTA = 0, 3
 X, Y, Z = np.eye(3)
+END = np.array([100.0, 50, 50])
 
 
 OPEN = Surroundings()
@@ -33,8 +34,7 @@ def electrons(found: FoundMichels) -> list[list[int]]:
 
 def decay(length: float = 60, wide: bool = False, electron: float = 25) -> list[tuple[np.ndarray, int, int]]:
     """A muon along x that ends at (100, 50, 50), and its electron along y."""
-    end = np.array([100.0, 50, 50])
-    return [(track(end - X * length, X, length, wide), MIP, -1), (track(end, Y, electron, wide), MICHEL, 0)]
+    return [(track(END - X * length, X, length, wide), MIP, -1), (track(END, Y, electron, wide), MICHEL, 0)]
 
 
 @pytest.mark.parametrize("wide", [False, True])
@@ -184,8 +184,7 @@ def test_a_michel_without_a_muon_is_kept_on_request() -> None:
 
 
 def test_two_pieces_at_one_end_are_one_electron() -> None:
-    end = np.array([100.0, 50, 50])
-    toy = assemble([*decay(), (track(end - 3 * X + Z, Z, 12, False), MICHEL, 0)])
+    toy = assemble([*decay(), (track(END - 3 * X + Z, Z, 12, False), MICHEL, 0)])
     found = find(toy)
     assert len(found.flags) == 1
     assert np.array_equal(found.electron == 0, toy.michel == 0)
@@ -214,9 +213,17 @@ def test_photons_are_collected_in_the_cone() -> None:
     toy = assemble(parts)
     assert not (find(toy).photons >= 0).any()
     found = find(toy, photon_angle=30.0, photon_length=267.0)
-    # The first lies in the cone; the others beside it, behind it, or with more energy than a muon at rest can give.
+    # The first lies in the cone; the others beside it, behind it, or with more energy than is left to the electron.
     assert np.array_equal(found.photons == 0, (toy.voxels[:, 1] == 150) & (toy.voxels[:, 2] == 60))
     assert not (find(toy, photon_angle=30.0, photon_length=90.0).photons >= 0).any()
+
+
+def test_electron_and_photons_have_no_more_energy_than_a_muon_at_rest_gives() -> None:
+    toy = assemble([*decay(), *((track(END + Y * (40 + 10 * i), X, 5, False), SHOWER, -1) for i in range(4))])
+    size = int((toy.label == MICHEL).sum())
+    for scale, pieces in ((1.0, 4), ((53.0 - 0.01) / (size + 15), 3), (53.0 / size, 0), (1e-3, 4)):
+        found = find(toy, photon_angle=30.0, photon_length=200.0, energy_scale=scale)
+        assert int((found.photons == 0).sum()) == 5 * pieces
 
 
 def test_the_network_scores_the_electron() -> None:
