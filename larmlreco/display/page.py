@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from larmlreco.display.clouds import Cloud
 from larmlreco.display.palette import UNLABELLED, charge_colours, charge_range, class_colours
 from larmlreco.display.scene import Layer, Marks, Scene
 
@@ -40,6 +41,7 @@ def _scene(scene: Scene) -> dict[str, Any]:
             for group in scene.groups
         ],
         "layers": [_layer(layer) for layer in scene.layers],
+        "clouds": [_cloud(cloud) for cloud in scene.clouds],
         "charge_colours": [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in charge_colours(128).tolist()],
         "unlabelled": UNLABELLED,
     }
@@ -54,6 +56,32 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "unlabelled": layer.unlabelled(),
         "scale": charge_range(layer.charges()),
         "marks": {name: _marks(marks) for name, marks in layer.marks.items()},
+    }
+
+
+def _cloud(cloud: Cloud) -> dict[str, Any]:
+    return {
+        "name": cloud.name,
+        "x": _packed(cloud.x, "<f4"),
+        "y": _packed(cloud.y, "<f4"),
+        "z": _packed(cloud.z, "<f4"),
+        "box": None if cloud.box is None else cloud.box.tolist(),
+        "paints": [
+            {
+                "name": paint.name,
+                "unit": paint.unit,
+                "scale": [paint.low, paint.high],
+                "values": _packed(paint.values, "<f4"),
+                "classes": [
+                    {"name": name, "colour": colour, "count": int((paint.values == number).sum())}
+                    for number, (name, colour) in enumerate(
+                        zip(paint.classes, class_colours(paint.classes), strict=True)
+                    )
+                ],
+                "unlabelled": int((paint.values < 0).sum()) if paint.classes else 0,
+            }
+            for paint in cloud.paints
+        ],
     }
 
 

@@ -12,12 +12,14 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from larmlreco.display.clouds import Cloud, clouds_of
 from larmlreco.errors import ConfigurationError, InputError, valid_choices
 from larmlreco.geometry import Detector, ReadoutPlane, detector, detector_names
 from larmlreco.images import images_of_hits, images_of_wires, readout_plane_of
 from larmlreco.io import Reader
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import (
+    FlowPoints,
     Hits,
     Pixels,
     Product,
@@ -107,6 +109,7 @@ class Scene:
     subtitle: str
     groups: tuple[Group, ...]
     layers: tuple[Layer, ...]
+    clouds: tuple[Cloud, ...] = ()
     charge_title: str = "charge (ADC)"
 
 
@@ -208,6 +211,7 @@ def scene_of(
         subtitle=reader.path.rsplit("/", 1)[-1] + (f" ({made})" if made else ""),
         groups=_groups(event, layers),
         layers=layers,
+        clouds=tuple(clouds_of(event)),
     )
 
 
@@ -323,5 +327,21 @@ def _labels(event: EventProducts, kind: type[SemanticScores] | type[TrueLabels])
     yield from of_hits
 
 
-LAYERS: tuple[Callable[[EventProducts], Iterator[Layer]], ...] = (_charge, _hits, _scores, _truth)
+def _flow(event: EventProducts) -> Iterator[Layer]:
+    """The charge of every plane moved to its partners on the others, to lie over the charge there."""
+    planes = {image.branch: name for name, image in event.images.items()}
+    moved: dict[tuple[str, str], dict[str, Marks]] = {}
+    for key, flow in event.all(FlowPoints):
+        source, target = (planes.get(str(flow.meta.get(side, ""))) for side in ("source", "target"))
+        if source is None or target is None:
+            continue
+        at = _pixel_marks(event.images[source].pixels)
+        some = flow.column >= 0
+        marks = Marks(flow.column[some], at.low[some], at.high[some], at.charge[some], at.label[some])
+        moved.setdefault((source, key.label), {})[target] = marks
+    for (source, label), of_planes in moved.items():
+        yield Layer(f"{source} moved by {label}", of_planes, outline=True)
+
+
+LAYERS: tuple[Callable[[EventProducts], Iterator[Layer]], ...] = (_charge, _hits, _scores, _flow, _truth)
 """What turns products into layers, in the order in which they are drawn."""
