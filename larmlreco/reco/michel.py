@@ -183,8 +183,7 @@ class _Finder:
         electrons = np.flatnonzero(self.michel >= 0)
         if len(electrons) == 0:
             return {}
-        reach = 1 + max(self.options.max_gap, self.options.max_dead_gap if self.dead is not None else 0)
-        electron, muon = self._near(electrons, muon_tree, self.muon_rows, reach)
+        electron, muon = self._near(electrons, muon_tree, self.muon_rows, self._reach())
         missing = self._missing(electron, muon)
         kept = missing <= self.options.max_gap
         contacts = self._best(muon_tree, electron[kept], muon[kept], missing[kept])
@@ -278,22 +277,34 @@ class _Finder:
         return kept
 
     def _join(self, found: list[_Candidate], loose: Int64) -> None:
-        """Add what is left of the Michel class, piece by piece, to the electron that a piece is close to."""
-        if not found or len(loose) == 0:
-            return
+        """Add what is left of the Michel class, piece by piece, to the electron that a piece is close to.
+
+        A piece across a dead region may be close only to one that was added before.
+        """
         reach = self.options.max_gap + 1
-        rows = np.concatenate([c.rows for c in found])
-        owner = self._owner(rows, np.repeat(np.arange(len(found)), [len(c.rows) for c in found]))
         # Diagonal neighbours across the gap are sqrt(3) as far apart as straight ones.
         piece = self._owner(loose, dbscan(self.voxels[loose], reach * math.sqrt(3) + 1e-9, 1))
-        electron, near = self._near(rows, cKDTree(self.voxels[loose]), loose, reach)
-        span = self._span(electron, near)
-        order = np.lexsort((owner[electron], span, piece[near]))
-        pieces, first = np.unique(piece[near][order], return_index=True)
-        for number, taker in zip(pieces.tolist(), owner[electron[order[first]]].tolist(), strict=True):
-            added = loose[piece[loose] == number]
-            found[taker].rows = np.sort(np.concatenate([found[taker].rows, added]))
-            found[taker].flags |= MichelFlag.JOINED
+        added = [c.rows for c in found]
+        while any(map(len, added)) and len(loose):
+            rows = np.concatenate(added)
+            owner = self._owner(rows, np.repeat(np.arange(len(found)), [len(a) for a in added]))
+            electron, near = self._near(rows, cKDTree(self.voxels[loose]), loose, self._reach())
+            missing = self._missing(electron, near)
+            kept = missing <= self.options.max_gap
+            electron, near, missing = electron[kept], near[kept], missing[kept]
+            order = np.lexsort((owner[electron], missing, piece[near]))
+            pieces, first = np.unique(piece[near][order], return_index=True)
+            taker = self._owner(pieces, owner[electron[order[first]]])[piece[loose]]
+            added = [loose[taker == number] for number in range(len(found))]
+            for candidate, more in zip(found, added, strict=True):
+                if len(more):
+                    candidate.rows = np.sort(np.concatenate([candidate.rows, more]))
+                    candidate.flags |= MichelFlag.JOINED
+            loose = loose[taker < 0]
+
+    def _reach(self) -> int:
+        """Largest difference along an axis of voxels with no more missing between them than may be."""
+        return 1 + max(self.options.max_gap, self.options.max_dead_gap if self.dead is not None else 0)
 
     def _owner(self, rows: Int64, owner: Int64) -> Int64:
         out = np.full(len(self.voxels), -1, dtype=np.int64)

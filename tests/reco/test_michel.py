@@ -125,6 +125,16 @@ def test_dead_wires_between_muon_and_electron_do_not_count_as_missing() -> None:
     assert found.gap.tolist() == [0]
 
 
+def test_an_electron_goes_on_behind_dead_wires() -> None:
+    dead = np.array([[[0, y, 0], [200, y + 4, 200]] for y in (55, 65)])
+    toy = assemble(decay(electron=30))
+    toy = toy.without(((toy.voxels[:, 1] - 55) % 10 < 5) & (toy.voxels[:, 1] >= 55) & (toy.voxels[:, 1] < 70))
+    assert not np.array_equal(find(toy).electron == 0, toy.michel == 0)
+    found = find(toy, Surroundings(dead=dead))
+    assert np.array_equal(found.electron == 0, toy.michel == 0)
+    assert MichelFlag.JOINED in flags(found)[0]
+
+
 @pytest.mark.parametrize("other", [DELTA, HIP])
 def test_other_classes_at_the_end_of_the_muon_are_bridged(other: int) -> None:
     toy = assemble(decay())
