@@ -1,6 +1,7 @@
 #include "kernel_map.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <limits>
 #include <numeric>
@@ -61,21 +62,51 @@ struct Packing {
   }
 };
 
-Packing choose_packing(const Coordinates& sites) {
+constexpr int64_t kChunkSites = 8192;
+
+// Calls work(chunk, first site, last site) for pieces of n sites.
+template <class Work>
+void for_chunks(int64_t n, const Parallel& parallel, const Work& work) {
+  parallel((n + kChunkSites - 1) / kChunkSites, [&](int64_t chunk) {
+    work(chunk, chunk * kChunkSites, std::min(n, (chunk + 1) * kChunkSites));
+  });
+}
+
+struct Box {
+  std::array<int64_t, kMaxDims + 1> low, high;
+};
+
+Box box_of(const Coordinates& sites, const Parallel& parallel) {
+  const int columns = sites.dims + 1;
+  std::vector<Box> boxes((sites.n + kChunkSites - 1) / kChunkSites);
+  for_chunks(sites.n, parallel, [&](int64_t chunk, int64_t first, int64_t last) {
+    Box box;
+    std::copy(sites.row(first), sites.row(first) + columns, box.low.begin());
+    box.high = box.low;
+    for (int64_t i = first + 1; i < last; ++i) {
+      const int64_t* site = sites.row(i);
+      for (int a = 0; a < columns; ++a) {
+        box.low[a] = std::min(box.low[a], site[a]);
+        box.high[a] = std::max(box.high[a], site[a]);
+      }
+    }
+    boxes[chunk] = box;
+  });
+  Box all = boxes.front();
+  for (const Box& box : boxes)
+    for (int a = 0; a < columns; ++a) {
+      all.low[a] = std::min(all.low[a], box.low[a]);
+      all.high[a] = std::max(all.high[a], box.high[a]);
+    }
+  return all;
+}
+
+Packing choose_packing(const Coordinates& sites, const Parallel& parallel) {
   const int dims = sites.dims;
   Packing packing;
   packing.dims = dims;
   if (sites.n == 0) return packing;
-  std::array<int64_t, kMaxDims + 1> low, high;
-  std::copy(sites.row(0), sites.row(0) + dims + 1, low.begin());
-  high = low;
-  for (int64_t i = 1; i < sites.n; ++i) {
-    const int64_t* site = sites.row(i);
-    for (int a = 0; a <= dims; ++a) {
-      low[a] = std::min(low[a], site[a]);
-      high[a] = std::max(high[a], site[a]);
-    }
-  }
+  const auto [low, high] = box_of(sites, parallel);
   packing.batch_origin = low[0];
   packing.batch_count = static_cast<uint64_t>(high[0]) - static_cast<uint64_t>(low[0]) + 1;
   const int batch_bits = packing.batch_count == 0 ? 64 : bit_width(packing.batch_count - 1);
@@ -116,12 +147,11 @@ Packing choose_packing(const Coordinates& sites) {
   return packing;
 }
 
-// Sites by key: place p in the order holds row row[p]. Rows already in order need no `row` lookups.
+// Sites by key: place p in the order holds row row[p].
 struct SortedSites {
   Packing packing;
   Buffer<uint64_t> key;
   Buffer<int32_t> row;
-  bool in_order = true;
 };
 
 void radix_sort(Buffer<uint64_t>& key, Buffer<int32_t>& row, int bits) {
@@ -150,22 +180,30 @@ void radix_sort(Buffer<uint64_t>& key, Buffer<int32_t>& row, int bits) {
   }
 }
 
-SortedSites sort_sites(const Coordinates& sites) {
+SortedSites sort_sites(const Coordinates& sites, const Parallel& parallel) {
   if (sites.n > std::numeric_limits<int32_t>::max())
     throw BadInput("expected at most 2147483647 sites, got " + std::to_string(sites.n));
   SortedSites sorted;
-  sorted.packing = choose_packing(sites);
+  sorted.packing = choose_packing(sites, parallel);
   sorted.key = Buffer<uint64_t>(sites.n);
   sorted.row = Buffer<int32_t>(sites.n);
-  uint64_t all = 0;
-  for (int64_t i = 0; i < sites.n; ++i) {
-    const uint64_t key = sorted.packing.key(sites.row(i));
-    sorted.in_order = sorted.in_order && (i == 0 || sorted.key[i - 1] <= key);
-    sorted.key[i] = key;
-    sorted.row[i] = static_cast<int32_t>(i);
-    all |= key;
-  }
-  if (!sorted.in_order) radix_sort(sorted.key, sorted.row, bit_width(all));
+  std::atomic<bool> in_order{true};
+  std::atomic<uint64_t> used{0};
+  for_chunks(sites.n, parallel, [&](int64_t, int64_t first, int64_t last) {
+    uint64_t before = first > 0 ? sorted.packing.key(sites.row(first - 1)) : 0, bits = 0;
+    bool rising = true;
+    for (int64_t i = first; i < last; ++i) {
+      const uint64_t key = sorted.packing.key(sites.row(i));
+      rising = rising && before <= key;
+      before = key;
+      bits |= key;
+      sorted.key[i] = key;
+      sorted.row[i] = static_cast<int32_t>(i);
+    }
+    if (!rising) in_order = false;
+    used |= bits;
+  });
+  if (!in_order) radix_sort(sorted.key, sorted.row, bit_width(used));
   return sorted;
 }
 
@@ -519,35 +557,39 @@ SortedSites in_order(int64_t n) {
 
 }  // namespace
 
-UniqueSites unique_sites(const Coordinates& coordinates) { return distinct(coordinates, sort_sites(coordinates)); }
+UniqueSites unique_sites(const Coordinates& coordinates, const Parallel& parallel) {
+  return distinct(coordinates, sort_sites(coordinates, parallel));
+}
 
-StridedSites strided_sites(const Coordinates& sites, const Kernel& kernel) {
+StridedSites strided_sites(const Coordinates& sites, const Kernel& kernel, const Parallel& parallel) {
   const int width = 1 + sites.dims;
   Buffer<int64_t> parents(sites.n * width);
   Buffer<int32_t> tap(sites.n);
   bool tiles = true;  // windows that neither overlap nor leave gaps: every input site has exactly one pair
   for (int a = 0; a < sites.dims; ++a)
     tiles = tiles && kernel.size[a] == kernel.stride[a] && kernel.dilation[a] == 1 && kernel.centre(a) == 0;
-  for (int64_t i = 0; i < sites.n; ++i) {
-    const int64_t* site = sites.row(i);
-    parents[i * width] = site[0];
-    int64_t offset = 0;
-    for (int a = 0; a < sites.dims; ++a) {
-      const int64_t parent = floor_divide(site[1 + a], kernel.stride[a]);
-      parents[i * width + 1 + a] = parent;
-      offset = offset * kernel.size[a] + site[1 + a] - parent * kernel.stride[a];
+  for_chunks(sites.n, parallel, [&](int64_t, int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const int64_t* site = sites.row(i);
+      parents[i * width] = site[0];
+      int64_t offset = 0;
+      for (int a = 0; a < sites.dims; ++a) {
+        const int64_t parent = floor_divide(site[1 + a], kernel.stride[a]);
+        parents[i * width + 1 + a] = parent;
+        offset = offset * kernel.size[a] + site[1 + a] - parent * kernel.stride[a];
+      }
+      tap[i] = static_cast<int32_t>(offset);
     }
-    tap[i] = static_cast<int32_t>(offset);
-  }
+  });
   const Coordinates all{parents.begin(), sites.n, sites.dims};
   StridedSites result;
-  result.coarse = distinct(all, sort_sites(all));
+  result.coarse = distinct(all, sort_sites(all, parallel));
   const Coordinates coarse{result.coarse.coordinates.begin(), result.coarse.n, sites.dims};
   if (!tiles) {
-    result.map = relation_map(sites, coarse, kernel);
+    result.map = relation_map(sites, coarse, kernel, parallel);
     return result;
   }
-  const SortedSites sorted = sort_sites(sites);
+  const SortedSites sorted = sort_sites(sites, parallel);
   require_distinct(sorted, "input");
   const auto& parent = result.coarse.inverse;
   result.map.forward = block_pairs(
@@ -564,7 +606,7 @@ StridedSites strided_sites(const Coordinates& sites, const Kernel& kernel) {
 }
 
 BlockMap submanifold_map(const Coordinates& sites, const Kernel& kernel, const Parallel& parallel) {
-  const SortedSites sorted = sort_sites(sites);
+  const SortedSites sorted = sort_sites(sites, parallel);
   require_distinct(sorted, "input");
   int64_t reach = 0;
   for (int a = 0; a < kernel.dims; ++a) {
@@ -575,8 +617,9 @@ BlockMap submanifold_map(const Coordinates& sites, const Kernel& kernel, const P
   return block_forward(find_pairs(sites, sorted, sites, sorted, kernel), sorted, sorted, kernel.taps());
 }
 
-MapPair relation_map(const Coordinates& input, const Coordinates& output, const Kernel& kernel) {
-  const SortedSites sorted_input = sort_sites(input), sorted_output = sort_sites(output);
+MapPair relation_map(const Coordinates& input, const Coordinates& output, const Kernel& kernel,
+                     const Parallel& parallel) {
+  const SortedSites sorted_input = sort_sites(input, parallel), sorted_output = sort_sites(output, parallel);
   require_distinct(sorted_input, "input");
   require_distinct(sorted_output, "output");
   const auto pairs = find_pairs(input, sorted_input, output, sorted_output, kernel);

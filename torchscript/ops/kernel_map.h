@@ -72,7 +72,7 @@ struct UniqueSites {
   Buffer<int32_t> inverse;      // rows of the input: their site
   int64_t n = 0;
 };
-UniqueSites unique_sites(const Coordinates& coordinates);
+UniqueSites unique_sites(const Coordinates& coordinates, const Parallel& parallel);
 
 // Stride 1, the output sites are the input sites.
 BlockMap submanifold_map(const Coordinates& sites, const Kernel& kernel, const Parallel& parallel);
@@ -82,13 +82,14 @@ struct MapPair {
   BlockMap forward;
   BlockMap transposed;
 };
-MapPair relation_map(const Coordinates& input, const Coordinates& output, const Kernel& kernel);
+MapPair relation_map(const Coordinates& input, const Coordinates& output, const Kernel& kernel,
+                     const Parallel& parallel);
 
 // The distinct floor(site / stride), in space-filling order, and the pairs between the sites and these.
 struct StridedSites {
   UniqueSites coarse;
   MapPair map;
 };
-StridedSites strided_sites(const Coordinates& sites, const Kernel& kernel);
+StridedSites strided_sites(const Coordinates& sites, const Kernel& kernel, const Parallel& parallel);
 
 }  // namespace larmlreco

@@ -129,7 +129,7 @@ Kernel kernel_of(int dims, at::IntArrayRef size, at::IntArrayRef stride, at::Int
 
 std::tuple<Tensor, Tensor, Tensor> distinct_sites(const Tensor& coordinates) {
   const Tensor rows = check_sites(coordinates, "distinct_sites");
-  auto unique = checked([&] { return larmlreco::unique_sites(coordinates_of(rows)); });
+  auto unique = checked([&] { return larmlreco::unique_sites(coordinates_of(rows), parallel); });
   return {as_tensor(std::move(unique.coordinates), {unique.n, rows.size(1)}, at::kLong),
           as_tensor(std::move(unique.first), {unique.n}, at::kInt).to(at::kLong),
           as_tensor(std::move(unique.inverse), {rows.size(0)}, at::kInt).to(at::kLong)};
@@ -152,7 +152,7 @@ std::vector<Tensor> joining_map(const Tensor& fine, const Tensor& coarse, at::In
                     input.sizes(), " and ", output.sizes());
   const Coordinates in = coordinates_of(input);
   const Kernel kernel = kernel_of(in.dims, kernel_size, stride, dilation);
-  auto pair = checked([&] { return larmlreco::relation_map(in, coordinates_of(output), kernel); });
+  auto pair = checked([&] { return larmlreco::relation_map(in, coordinates_of(output), kernel, parallel); });
   std::vector<Tensor> list;
   append(list, std::move(pair.forward));
   append(list, std::move(pair.transposed));
@@ -164,7 +164,7 @@ std::tuple<Tensor, std::vector<Tensor>> strided_sites(const Tensor& sites, at::I
   const Tensor rows = check_sites(sites, "strided_sites");
   const Coordinates fine = coordinates_of(rows);
   const Kernel kernel = kernel_of(fine.dims, kernel_size, stride, std::vector<int64_t>(fine.dims, 1));
-  auto strided = checked([&] { return larmlreco::strided_sites(fine, kernel); });
+  auto strided = checked([&] { return larmlreco::strided_sites(fine, kernel, parallel); });
   std::vector<Tensor> list;
   append(list, std::move(strided.map.forward));
   append(list, std::move(strided.map.transposed));

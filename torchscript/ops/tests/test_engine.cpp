@@ -190,7 +190,7 @@ void test_maps(int dims, int64_t n, int64_t low, int64_t high) {
     for (const int64_t stride : {1, 2, 3, 4}) {
       Kernel kernel{dims, {size, size, size}, {stride, stride, stride}, {1, 1, 1}};
       if (dims == 2) kernel.size[2] = kernel.stride[2] = 1;
-      const auto strided = strided_sites(sites, kernel);
+      const auto strided = strided_sites(sites, kernel, two_threads);
       const Coordinates coarse{strided.coarse.coordinates.begin(), strided.coarse.n, dims};
       const auto expected = pairs_by_definition(sites, coarse, kernel);
       check(pairs_of(strided.map.forward) == expected, "strided map, " + name);
@@ -203,6 +203,20 @@ void test_maps(int dims, int64_t n, int64_t low, int64_t high) {
       }
       if (sites.n > 0) test_arithmetic<float>(strided.map.transposed, coarse.n, 20, 48, 1.0f, name + ", transposed");
     }
+}
+
+// Enough sites for several pieces of work in every loop.
+void test_threads() {
+  const auto rows = cloud(3, 20000, -30, 30, 2);
+  const Coordinates sites = view(rows, 3);
+  const Kernel around{3, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}}, halving{3, {2, 2, 2}, {2, 2, 2}, {1, 1, 1}};
+  const auto map = submanifold_map(sites, around, two_threads);
+  check(pairs_of(map) == pairs_by_definition(sites, sites, around), "submanifold map of many sites");
+  const auto strided = strided_sites(sites, halving, two_threads);
+  const Coordinates coarse{strided.coarse.coordinates.begin(), strided.coarse.n, 3};
+  check(pairs_of(strided.map.forward) == pairs_by_definition(sites, coarse, halving), "strided map of many sites");
+  const auto other = submanifold_map(sites, around, serial);
+  check(std::equal(map.input.begin(), map.input.begin() + map.input.size, other.input.begin()), "threads change a map");
 }
 
 template <class F>
@@ -230,7 +244,7 @@ void test_limits() {
   check(pairs_of(map) == pairs_by_definition(view(rows, 3), view(rows, 3), kernel), "far corner");
   const std::vector<int64_t> twice{0, 1, 2, 3, 0, 4, 5, 6, 0, 1, 2, 3};
   check_refused([&] { submanifold_map(view(twice, 3), kernel, serial); }, "rows 0 and 2", "duplicates");
-  const auto unique = unique_sites(view(twice, 3));
+  const auto unique = unique_sites(view(twice, 3), two_threads);
   check(unique.n == 2 && unique.inverse[0] == unique.inverse[2] && unique.first[unique.inverse[0]] == 0, "unique sites");
 }
 
@@ -238,6 +252,7 @@ void test_limits() {
 
 int main() {
   test_limits();
+  test_threads();
   for (const int dims : {2, 3}) {
     test_maps(dims, 0, 0, 1);
     test_maps(dims, 1, 5, 5);
