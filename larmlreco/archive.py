@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from larmlreco.card import ModelCard
-from larmlreco.errors import InputError
+from larmlreco.errors import InputError, valid_choices
+from larmlreco.resources import archives_directory
 
 CARD_RECORD = "extra/card.json"
 """Record that holds the model card; for libtorch it is the extra file ``card.json``."""
@@ -31,7 +32,8 @@ def read_archive(path: Path | str) -> tuple[ModelCard, dict[str, bytes]]:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"archive {path} cannot be read: {error.strerror}") from error
+        shipped = valid_choices(Path(path).name, [file.name for file in archives_directory().glob("*.ts")])
+        raise InputError(f"archive {path} cannot be read: {error.strerror}; {shipped}, or a path") from error
     try:
         records = unpack(content)
     except _BROKEN as error:

@@ -9,6 +9,7 @@ from larmlreco.errors import InputError
 from larmlreco.framework import Event, ModuleContext, ParameterSet, parameter
 from larmlreco.framework.evaluation import Evaluator
 from larmlreco.labels import SEMANTIC_NAMES, TRACK_SHOWER_NAMES, map_labels
+from larmlreco.metrics.ratio import percent
 from larmlreco.metrics.semantic import SemanticMetrics
 from larmlreco.products import InputTag, SemanticScores, TrueLabels
 
@@ -86,8 +87,8 @@ class SegmentationEvaluator(Evaluator):
         for name in self._planes:
             five, two = (m[name].summary()["accuracy"] for m in (self._five, self._two))
             blocks.append(
-                f"-- plane {name}: five classes {100 * five['value']:.2f} +- {100 * five['error']:.2f} %, "
-                f"track/shower {100 * two['value']:.2f} +- {100 * two['error']:.2f} %"
+                f"-- plane {name}: five classes {percent(five['value'], five['error'])} %, "
+                f"track/shower {percent(two['value'], two['error'])} %"
             )
         return "\n".join(blocks)
 

@@ -47,3 +47,9 @@ class EventRatio:
     def as_dict(self) -> dict[str, float]:
         """``value``, ``error``, ``events``, ``count`` (the denominator) for a report."""
         return {"value": self.value, "error": self.error, "events": self.events, "count": self.denominator}
+
+
+def percent(value: float, error: float, width: int = 0) -> str:
+    """``value +- error`` in per cent for a table, ``-`` for what is not known; ``width`` characters for the value."""
+    shown = ["-" if math.isnan(number) else f"{100 * number:.2f}" for number in (value, error)]
+    return f"{shown[0]:>{width}} +- {shown[1]:>{min(width, 5)}}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from larmlreco.metrics.ratio import EventRatio
+from larmlreco.metrics.ratio import EventRatio, percent
 
 
 def confusion_matrix(
@@ -87,13 +87,13 @@ class SemanticMetrics:
         width = max(10, *(len(name) for name in self.class_names))
         lines = [f"{'':{width}}  accuracy %          pixels   error rate of events %"]
         for name, r in [("all", summary["accuracy"]), *summary["classes"].items()]:
-            line = f"{name:{width}}  {100 * r['value']:6.2f} +- {100 * r['error']:5.2f} {int(r['count']):>13,}"
+            line = f"{name:{width}}  {percent(r['value'], r['error'], 6)} {int(r['count']):>13,}"
             rate = summary["error_rates"].get(name)
-            lines.append(line + (f"  {100 * rate['mean']:8.2f} +- {100 * rate['error']:5.2f}" if rate else ""))
+            lines.append(line + (f"  {percent(rate['mean'], rate['error'], 8)}" if rate else ""))
         icpf = summary["icpf"]
         lines += [
             (
-                f"ICPF over {summary['events']} events: mean {100 * icpf['mean']:.2f} +- {100 * icpf['error']:.2f} %, "
+                f"ICPF over {summary['events']} events: mean {percent(icpf['mean'], icpf['error'])} %, "
                 f"90 % quantile {100 * icpf['quantile90']:.2f} %"
             ),
             f"confusion, % of the true class: {'true':>6} \\ predicted",

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
-from larmlreco.metrics.ratio import EventRatio
+from larmlreco.metrics.ratio import EventRatio, percent
 from larmlreco.metrics.semantic import SemanticMetrics, confusion_matrix
 
 
@@ -73,3 +73,11 @@ def test_error_of_a_ratio_is_that_of_the_bootstrap_over_events() -> None:
     bootstrap = (c[draws].sum(1) / n[draws].sum(1)).std()
     assert ratio.error == pytest.approx(bootstrap, rel=0.1)
     assert math.isnan(EventRatio().error)
+
+
+def test_a_figure_that_is_not_known_is_a_dash() -> None:
+    assert percent(0.5, 0.0123, 6) == " 50.00 +-  1.23"
+    assert percent(math.nan, math.nan) == "- +- -"
+    metrics = SemanticMetrics(("a", "b"))
+    metrics.add(np.array([0, 0]), np.array([0, 1]))
+    assert "nan" not in metrics.table()
