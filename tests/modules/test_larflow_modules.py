@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from larmlreco.modules.FalseVertexFilter_module import STANDS, FalseVertexFilter
 from larmlreco.modules.LArFlow_module import LArFlow
 from larmlreco.modules.LArFlowEvaluator_module import LArFlowEvaluator
 
@@ -268,3 +269,31 @@ def test_archives_that_do_not_fit(tmp_path: Path) -> None:
     features = tuple(Feature(f"f{i}", "ADC") for i in range(16))
     with pytest.raises(ConfigurationError, match="candidates have the features charge_0"):
         harness(make_archive(tmp_path / "features.ts", features=features))
+
+
+def test_the_filter_passes_true_ends_and_stops_false_vertices(archive: Path) -> None:
+    event = line()
+    flow = harness(archive).process(event).get(SpacePoints)
+    found = ModuleHarness(FalseVertexFilter, {"detector": "microboone"}).process({**event, "flow": flow})
+    ends = found.get(SpacePoints)
+    assert found.passed
+    assert len(ends) == 2
+    assert (ends.score > 0.8).all()
+    assert (ends.flags == STANDS).all()
+    assert sorted(ends.z.tolist()) == pytest.approx([LINE_Z[0], LINE_Z[-1]], abs=1.0)
+    elsewhere = SpacePoints.from_columns({"x": flow.x[:1], "y": flow.y[:1] - 60, "z": flow.z[:1]})
+    tested = ModuleHarness(FalseVertexFilter, {"detector": "microboone", "vertices": "given"})
+    fallen = tested.process({**event, "flow": flow, "given": elsewhere})
+    assert not fallen.passed
+    assert fallen.get(SpacePoints).score.tolist() == [0]
+    with pytest.raises(ConfigurationError, match="microboone has no TPC 1; valid: 0 to 0"):
+        ModuleHarness(FalseVertexFilter, {"detector": "microboone", "tpc": 1})
+
+
+def test_the_filter_stops_an_empty_event(archive: Path) -> None:
+    event: dict[Any, Any] = {f"images:{plane.view}": image(UBOONE, plane.view, [], []) for plane in UBOONE.planes}
+    result = ModuleHarness(FalseVertexFilter, {"detector": "microboone"}).process(
+        {**event, "flow": SpacePoints.empty()}
+    )
+    assert not result.passed
+    assert len(result.get(SpacePoints)) == 0
