@@ -358,6 +358,33 @@ def test_bad_tensors_of_a_convolution():
             native.convolve(**{**good, name: value})
 
 
+@needs_library
+@pytest.mark.parametrize("megabytes", [50, 300, 1000])
+def test_more_voxels_than_memory_holds(megabytes):
+    program = """
+import resource, sys, torch
+torch.set_num_threads(2)
+from larmlreco.sparse import native
+n = 2_000_000
+axes = torch.arange(n)
+coords = torch.stack([axes * 0, axes // 10000, axes // 100 % 100, axes % 100], 1)
+native.submanifold_map(coords[:100_000], [3] * 3, [1] * 3)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]) * 2**20,) * 2)
+try:
+    sites, _, _ = native.distinct_sites(coords)
+    joined = native.submanifold_map(sites, [3] * 3, [1] * 3)
+    features, weight = torch.zeros(n, 64), torch.zeros(27, 64, 64)
+    native.convolve(features, weight, None, joined, n, False, None, 1.0)
+except RuntimeError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(megabytes)], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert "out of memory" in done.stdout or "can't allocate memory" in done.stdout
+
+
 class _Net(torch.nn.Module):
     def __init__(self):
         super().__init__()
