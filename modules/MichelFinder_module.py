@@ -59,6 +59,9 @@ class MichelFinder(Producer):
         short_muons: bool = parameter(True, doc="whether a muon may end within mask_radius")
         keep_unattached: bool = parameter(False, doc="whether to keep Michel clusters without a muon")
         min_voxels: int = parameter(1, doc="least size of an electron", unit="voxel", minimum=1)
+        min_score: float = parameter(
+            0.0, doc="least mean score of the Michel class over an electron", minimum=0, maximum=1
+        )
         border: int = parameter(3, doc="distance that is close to the border or a dead region", unit="voxel", minimum=0)
         photons: bool = parameter(False, doc="whether to collect the photons that the electron radiated")
         photon_angle: float = parameter(30.0, doc="half opening of the cone", unit="deg", minimum=0, maximum=180)

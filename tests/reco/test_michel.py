@@ -240,6 +240,11 @@ def test_the_network_scores_the_electron() -> None:
     toy = assemble(decay())
     found = find_michels(toy.voxels, toy.label, np.ones(len(toy.label)), michel_score=np.full(len(toy.label), 0.75))
     assert found.score.tolist() == [0.75]
+    for least, kept in ((0.75, 1), (0.76, 0)):
+        rated = np.full(len(toy.label), 0.75)
+        options = MichelOptions(min_score=least)
+        found = find_michels(toy.voxels, toy.label, np.ones(len(toy.label)), options, michel_score=rated)
+        assert len(found.flags) == kept
 
 
 def test_two_runs_and_shuffled_voxels_give_the_same_electrons() -> None:
