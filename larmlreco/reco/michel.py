@@ -112,9 +112,8 @@ def find_michels(
     distinct, row = np.sort(first), rank[inverse.reshape(-1)]
     rating = np.ones(len(values)) if michel_score is None else np.asarray(michel_score, dtype=np.float64)
     finder = _Finder(keyed[distinct, :3], keyed[distinct, 3], options, surroundings)
-    found = finder.result(
-        finder.candidates(), np.bincount(row, values, len(distinct)).astype(np.float64), rating[distinct]
-    )
+    candidates = [c for c in finder.candidates() if rating[distinct][c.rows].mean() >= options.min_score]
+    found = finder.result(candidates, np.bincount(row, values, len(distinct)).astype(np.float64), rating[distinct])
     return replace(
         found,
         electron=found.electron[row],

@@ -29,11 +29,11 @@ class MichelOptions:
     ``max_dead_gap`` in all. ``bridge``: longest way through voxels of the classes delta and HIP from muon to electron,
     0: none. ``crossings``: whether tracks that cross the muon within ``mask_radius`` of its end are recognised.
     ``short_muons``: whether a muon may end within ``mask_radius``. ``min_voxels`` and ``min_score``: least size of an
-    electron, and least mean over its voxels of the network's score of the Michel class. ``border``: distance below which the electron is
-    flagged as near the border or a dead region. Photons: connected pieces of the shower class with their middle within
-    ``photon_angle`` (degrees, half of the opening) and ``photon_length`` of the attachment along the electron; 0: none.
-    The nearest ones are taken as long as the electron and they have no more energy than a muon at rest can give;
-    ``energy_scale`` is the energy in MeV of a unit of charge.
+    electron, and least mean over its voxels of the network's score of the Michel class. ``border``: distance below
+    which the electron is flagged as near the border or a dead region. Photons: connected pieces of the shower class
+    with their middle within ``photon_angle`` (degrees, half of the opening) and ``photon_length`` of the attachment
+    along the electron; 0: none. The nearest ones are taken as long as the electron and they have no more energy than
+    a muon at rest can give; ``energy_scale`` is the energy in MeV of a unit of charge.
     ``published``: the published procedure alone; gaps, bridges, crossings and short muons are left as they are.
     """
 
