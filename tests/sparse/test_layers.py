@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from larmlreco.errors import ConfigurationError
+from larmlreco.models.preactivation import NormActivation
 from larmlreco.sparse import native, portable
 from larmlreco.sparse.layers import (
     BatchNorm,
     Convolution,
     EngineModule,
     GlobalPooling,
-    NormActivation,
     Pooling,
     Pyramid,
     fold_norms,
@@ -71,8 +71,9 @@ def test_batch_norm_is_torchs_and_takes_few_rows():
 
 
 def test_norm_then_activation():
-    layer = NormActivation(2, 0.0, 0.1).eval()
-    assert layer(torch.tensor([[-2.0, 3.0]])).tolist() == [[pytest.approx(-0.2), 3.0]]
+    layer = NormActivation(BatchNorm(2, eps=0.0), nn.LeakyReLU(0.1)).eval()
+    rows = torch.tensor([[-2.0, 3.0]])
+    assert layer(rows, torch.zeros(1, 3, dtype=torch.int64)).tolist() == [[pytest.approx(-0.2), 3.0]]
 
 
 def test_levels_share_their_maps():
