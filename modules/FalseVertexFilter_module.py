@@ -7,7 +7,7 @@ from larmlreco.framework import Event, Filter, ModuleContext, ParameterSet, para
 from larmlreco.geometry import detector
 from larmlreco.images import dead_channels
 from larmlreco.products import ChannelStatus, InputTag, Pixels, SpacePoints
-from larmlreco.reco.candidates import N_PLANES, plane_pixels
+from larmlreco.reco.candidates import N_PLANES, plane_pixels, silent_channels
 from larmlreco.reco.vertex import best_points, plane_agreement, track_ends, vertex_score
 
 STANDS = 1
@@ -30,7 +30,9 @@ class FalseVertexFilter(Filter):
         points: InputTag = parameter("flow", doc="points in space (SpacePoints) made by LArFlow")
         images: InputTag = parameter("images", doc="images (Pixels); their instances are the planes' names")
         vertices: InputTag | None = parameter(None, doc="candidates (SpacePoints); @nil: ends of tracks")
-        channel_status: InputTag | None = parameter(None, doc="status of channels, to know which are dead")
+        channel_status: InputTag | None = parameter(
+            None, doc="status of channels, to know which are dead; @nil: those without a pixel in the event"
+        )
         radius: float = parameter(2.0, doc="what is around a vertex on a plane", unit="cm", minimum=0.1)
         reach: float = parameter(6.0, doc="what is near it in space; tracks are foreshortened on planes", unit="cm")
         min_points: int = parameter(30, doc="least points of a track whose ends are candidates", minimum=2)
@@ -55,10 +57,11 @@ class FalseVertexFilter(Filter):
     def filter(self, event: Event) -> bool:
         """Whether a candidate stands."""
         config = self._config
-        dead = np.zeros(0, dtype=np.int64)
+        images = [event.get(Pixels, tag) for tag in self._images]
         if self._status is not None:
             dead = dead_channels(event.get(ChannelStatus, self._status))
-        images = [event.get(Pixels, tag) for tag in self._images]
+        else:
+            dead = np.concatenate([silent_channels(*of) for of in zip(images, self._planes, strict=True)])
         planes = [
             plane_pixels(pixels, readout, self._detector, config.tpc, dead)
             for pixels, readout in zip(images, self._planes, strict=True)

@@ -31,6 +31,7 @@ from larmlreco.reco.candidates import (
     candidate_features,
     find_candidates,
     plane_pixels,
+    silent_channels,
 )
 from larmlreco.reco.flow import FLAGS, Choice, Points, choose, make_points, partner_pixels, partner_wires
 from larmlreco.reco.semantic import scores_of_hits
@@ -70,6 +71,9 @@ class LArFlow(Producer):
         segmentation: InputTag | None = parameter(None, doc="scores of pixels to carry over to points; @nil: none")
         channel_status: InputTag | None = parameter(None, doc="status of channels, to know which are dead")
         dead_channels: list[int] = parameter([], doc="more dead channels", minimum=0)
+        silent_is_dead: bool = parameter(
+            True, doc="without channel_status: take wires that have no pixel in an event as dead there"
+        )
         min_score: float = parameter(0.3, doc="least score of a point", minimum=0, maximum=1)
         tolerance: float = parameter(
             0.75, doc="largest distance of the third wire from the crossing of two", unit="pitch", minimum=0.01
@@ -87,6 +91,7 @@ class LArFlow(Producer):
         self._detector = detector(config.detector)
         self._volumes = _volumes(self._detector, config.planes, context.label)
         self._limits = CandidateSettings(config.tolerance, config.row_limit, config.pair_limit)
+        self._silent_is_dead = config.silent_is_dead and config.channel_status is None
         self._min_score, self._scale = config.min_score, config.charge_scale
         self._detector.check_channels(config.dead_channels, "dead channels")
         self._dead = np.array(config.dead_channels, dtype=np.int64)
@@ -149,6 +154,12 @@ class LArFlow(Producer):
             images = [event.get(Pixels, self._images[plane.name]) for plane in volume.planes]
             for pixels in images:
                 self._archive.check_image(pixels.meta, self._scale)
+            silent = [
+                silent_channels(pixels, readout)
+                for pixels, readout in zip(images, volume.planes, strict=True)
+                if self._silent_is_dead
+            ]
+            dead = np.concatenate([dead, *silent])
             planes = [
                 plane_pixels(pixels, readout, self._detector, volume.tpc, dead)
                 for pixels, readout in zip(images, volume.planes, strict=True)

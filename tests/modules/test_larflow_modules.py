@@ -163,6 +163,13 @@ def test_a_dead_plane_is_crossed_and_flagged(archive: Path, dead: int) -> None:
     assert (flow.pixel == -1).all()
 
 
+def test_without_status_silent_wires_are_dead(archive: Path) -> None:
+    event = {name: product for name, product in line(0).items() if name != "chstatus"}
+    assert (harness(archive).process(event).get(SpacePoints).flags == FLAGS["dead_0"]).all()
+    alive = harness(archive, silent_is_dead=False).process(event)
+    assert len(alive.get(SpacePoints)) == 0
+
+
 def test_an_empty_event_has_all_products(archive: Path) -> None:
     empty: dict[Any, Any] = {f"images:{plane.view}": image(UBOONE, plane.view, [], []) for plane in UBOONE.planes}
     event = harness(archive).process(empty)
