@@ -79,7 +79,7 @@ class LArFlow(Producer):
             0.75, doc="largest distance of the third wire from the crossing of two", unit="pitch", minimum=0.01
         )
         row_limit: int = parameter(512, doc="most pixels of a row and plane that are considered", minimum=1)
-        pair_limit: int = parameter(4_000_000, doc="most pairs of pixels of an event and TPC", minimum=1)
+        pair_limit: int = parameter(8_000_000, doc="most pairs of pixels of an event and TPC", minimum=1)
         allow_other_detector: bool = parameter(
             False, doc="run an archive on a detector or view that its card does not name; the product then says so"
         )

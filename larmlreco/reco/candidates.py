@@ -25,6 +25,8 @@ N_PLANES = 3
 SEEN, DEAD, NEAR = 0, 1, 2
 """State of a plane in a candidate: a pixel; a wire that is dead or absent; charge only in a neighbouring row."""
 
+_CHUNK_PAIRS = 1_000_000
+
 FEATURES: tuple[tuple[str, str], ...] = (
     *((f"charge_{p}", "ADC") for p in range(N_PLANES)),
     *((f"charge_before_{p}", "ADC") for p in range(N_PLANES)),
@@ -165,14 +167,40 @@ def find_candidates(planes: Sequence[PlanePixels], settings: CandidateSettings =
     if len(planes) != N_PLANES:
         raise ValueError(f"candidates need {N_PLANES} planes; got {len(planes)}")
     kept, limited = _limit(planes, settings)
-    parts = list(_triplets(planes, kept, settings.tolerance))
+    parts = [_of_rows(planes, chunk, settings.tolerance) for chunk in _chunks(planes, kept)]
+    values = {
+        f.name: np.concatenate([getattr(part, f.name) for part in parts])
+        for f in fields(Candidates)
+        if f.name != "limited_rows"
+    }
+    return Candidates(**values, limited_rows=limited)
+
+
+def _chunks(planes: Sequence[PlanePixels], kept: Sequence[Int64]) -> Iterator[list[Int64]]:
+    """The indices ``kept`` in runs of rows with a number of pairs that fits into little memory; at least one run."""
+    rows = [plane.row[k] for plane, k in zip(planes, kept, strict=True)]
+    n_rows = max((int(r[-1]) + 1 for r in rows if len(r)), default=0)
+    pairs = np.cumsum(_pairs_of_rows([np.bincount(r, minlength=n_rows) for r in rows]))
+    chunk = pairs // _CHUNK_PAIRS
+    last_rows = np.append(np.flatnonzero(np.diff(chunk)), n_rows)
+    first = [0] * len(rows)
+    for last in last_rows.tolist():
+        stop = [int(np.searchsorted(r, last, side="right")) for r in rows]
+        yield [k[i:j] for k, i, j in zip(kept, first, stop, strict=True)]
+        first = stop
+
+
+def _of_rows(planes: Sequence[PlanePixels], kept: Sequence[Int64], tolerance: float) -> Candidates:
+    """The candidates of the pixels ``kept`` of each plane, ordered."""
+    parts = list(_triplets(planes, kept, tolerance))
     for third in range(N_PLANES):
-        parts.append(_pairs(planes, kept, third, settings.tolerance))
+        parts.append(_pairs(planes, kept, third, tolerance))
     entry, wire, state, residual = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     row = np.max([np.append(plane.row, -1)[entry[:, p]] for p, plane in enumerate(planes)], axis=0)
     y, z = _places(planes, wire, state)
     order = np.lexsort((*(state.T), wire[:, 2], wire[:, 1], wire[:, 0], row))
-    found = Candidates(entry, wire, state, row, y, z, residual, limited).take(order)
+    none = np.zeros(0, dtype=np.int64)
+    found = Candidates(entry, wire, state, row, y, z, residual, none).take(order)
     return found.take(_inside(planes, found))
 
 
@@ -181,7 +209,7 @@ def _limit(planes: Sequence[PlanePixels], settings: CandidateSettings) -> tuple[
     n_rows = max((int(p.row.max()) + 1 for p in planes if len(p.row)), default=0)
     counts = [np.bincount(p.row, minlength=n_rows) for p in planes]
     limit = settings.row_limit
-    while limit > 1 and _n_pairs(counts, limit) > settings.pair_limit:
+    while limit > 1 and _pairs_of_rows([np.minimum(c, limit) for c in counts]).sum() > settings.pair_limit:
         limit //= 2
     kept = []
     for plane, count in zip(planes, counts, strict=True):
@@ -192,9 +220,9 @@ def _limit(planes: Sequence[PlanePixels], settings: CandidateSettings) -> tuple[
     return kept, limited
 
 
-def _n_pairs(counts: Sequence[Int64], limit: int) -> int:
-    low = [np.minimum(count, limit) for count in counts]
-    return int(sum((low[p] * low[q]).sum() for p, q in ((0, 1), (0, 2), (1, 2))))
+def _pairs_of_rows(counts: Sequence[Int64]) -> Int64:
+    """Pairs of pixels of two planes in every row, for numbers of pixels a row, by plane."""
+    return np.asarray(sum(counts[p] * counts[q] for p, q in ((0, 1), (0, 2), (1, 2))), dtype=np.int64)
 
 
 Part = tuple[Int64, Int64, Int64, Float64]

@@ -180,6 +180,23 @@ def test_an_empty_event_has_all_products(archive: Path) -> None:
     assert event.get(FlowPoints, "Y2U").column.tolist() == [-1]
 
 
+def test_a_noise_burst_is_bounded_and_the_products_say_so(archive: Path) -> None:
+    """All wires of all planes fire in one row, beside a track: the track stays, and the row is counted."""
+    event = line()
+    for plane in UBOONE.planes:
+        column, row = event[f"images:{plane.view}"].column, event[f"images:{plane.view}"].row
+        burst = np.arange(plane.n_wires)
+        columns, rows = np.concatenate([column, burst]), np.concatenate([row, np.full(plane.n_wires, 900)])
+        event[f"images:{plane.view}"] = image(UBOONE, plane.view, columns, rows)
+    out = harness(archive, row_limit=20).process(event)
+    points = out.get(SpacePoints)
+    assert points.meta["n_limited_rows"] == 1
+    assert out.get(FlowPoints, "Y2U").meta["n_limited_rows"] == 1
+    early = points.x < UBOONE.tick_to_x(899 * 6)
+    assert early.sum() >= 40
+    assert (~early).sum() <= 3 * 20
+
+
 def test_links_to_hits_wires_and_classes(archive: Path) -> None:
     event = line()
     column = event["images:Y"].column.astype(np.int64)

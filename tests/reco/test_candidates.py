@@ -206,3 +206,19 @@ def test_silent_channels_have_no_pixel() -> None:
     found = silent_channels(pixels_of([(5, 1), (5, 2), (2399, 3)]), readout)
     assert found.tolist() == [c for c in range(2400, 4800) if c not in (2405, 4799)]
     assert len(silent_channels(pixels_of([]), readout)) == 2400
+
+
+def test_rows_are_taken_in_runs_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(5)
+    places = []
+    for plane in UBOONE.planes:
+        wire = plane.nearest_wire(random.uniform(-10, 10, 200), random.uniform(500, 510, 200))
+        places.append(sorted({(int(w), int(r)) for w, r in zip(wire, random.integers(0, 9, 200), strict=True)}))
+    planes = planes_with(places)
+    whole = find_candidates(planes)
+    for size in (1, 500, 3000):
+        monkeypatch.setattr("larmlreco.reco.candidates._CHUNK_PAIRS", size)
+        parts = find_candidates(planes)
+        assert len(parts) == len(whole) > 100
+        assert np.array_equal(parts.entry, whole.entry)
+        assert np.array_equal(parts.y, whole.y)
