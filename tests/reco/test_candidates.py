@@ -222,3 +222,32 @@ def test_rows_are_taken_in_runs_that_change_nothing(monkeypatch: pytest.MonkeyPa
         assert len(parts) == len(whole) > 100
         assert np.array_equal(parts.entry, whole.entry)
         assert np.array_equal(parts.y, whole.y)
+
+
+@pytest.mark.parametrize("name", ["microboone", "sbnd", "icarus", "protodunehd", "dunefd"])
+def test_points_anywhere_in_any_detector_are_found(name: str) -> None:
+    """Random points in the first and last active TPC: their own wires make a candidate near each of them."""
+    mine = detector(name)
+    random = np.random.default_rng(1)
+    volumes = [tpc for tpc in mine.tpcs if tpc.active is not None]
+    for tpc in (volumes[0], volumes[-1]):
+        assert tpc.active is not None
+        readouts = mine.readout_planes_of(tpc.index)
+        low, high = tpc.active[1:, 0] + 5, tpc.active[1:, 1] - 5
+        places = random.uniform(low, high, (40, 2))
+        planes = []
+        for readout in readouts:
+            plane = next(p for p in readout.wire_planes if p.tpc == tpc.index)
+            channels = plane.channels[plane.nearest_wire(places[:, 0], places[:, 1])]
+            columns = mine.channel_column[channels]
+            rows = np.arange(len(columns))
+            planes.append(
+                plane_pixels(
+                    pixels_of(list(zip(columns.tolist(), rows.tolist(), strict=True))), readout, mine, tpc.index, NONE
+                )
+            )
+        found = find_candidates(planes, CandidateSettings(1.0))
+        seen = (found.state == SEEN).all(axis=1)
+        for row, (y, z) in enumerate(places):
+            mine_too = seen & (found.row == row)
+            assert np.hypot(found.y[mine_too] - y, found.z[mine_too] - z).min(initial=np.inf) < 0.6, (tpc.index, y, z)
