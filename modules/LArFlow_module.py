@@ -33,6 +33,7 @@ from larmlreco.reco.candidates import (
     plane_pixels,
     silent_channels,
 )
+from larmlreco.reco.crops import CropSettings, score_in_crops
 from larmlreco.reco.flow import FLAGS, Choice, Points, choose, make_points, partner_pixels, partner_wires
 from larmlreco.reco.semantic import scores_of_hits
 
@@ -80,6 +81,12 @@ class LArFlow(Producer):
         )
         row_limit: int = parameter(512, doc="most pixels of a row and plane that are considered", minimum=1)
         pair_limit: int = parameter(8_000_000, doc="most pairs of pixels of an event and TPC", minimum=1)
+        crop_rows: int = parameter(
+            0, doc="rows that the network sees at once; 0: all (the first LArFlow: 512)", minimum=0
+        )
+        crop_wires: int = parameter(
+            0, doc="pitches along z that the network sees at once; 0: all (the first LArFlow: 832)", minimum=0
+        )
         allow_other_detector: bool = parameter(
             False, doc="run an archive on a detector or view that its card does not name; the product then says so"
         )
@@ -91,6 +98,7 @@ class LArFlow(Producer):
         self._detector = detector(config.detector)
         self._volumes = _volumes(self._detector, config.planes, context.label)
         self._limits = CandidateSettings(config.tolerance, config.row_limit, config.pair_limit)
+        self._crop_rows, self._crop_wires = config.crop_rows, config.crop_wires
         self._silent_is_dead = config.silent_is_dead and config.channel_status is None
         self._min_score, self._scale = config.min_score, config.charge_scale
         self._detector.check_channels(config.dead_channels, "dead channels")
@@ -171,8 +179,13 @@ class LArFlow(Producer):
                     event.id,
                     len(found.limited_rows),
                 )
-            features = candidate_features(planes, found, self._scale)
-            score = self._archive(candidate_coords(found, planes), features)["score"]
+            score = score_in_crops(
+                lambda coords, features: self._archive(coords, features)["score"],
+                candidate_coords(found, planes),
+                candidate_features(planes, found, self._scale),
+                found,
+                CropSettings(self._crop_rows, self._crop_wires, planes[-1].plane.pitch),
+            )
             choices = choose(found, planes, score, [len(pixels) for pixels in images])
             self._put_flow(event, volume, found, planes, choices)
             rebin = int(images[0].meta["rebin"])

@@ -180,6 +180,13 @@ def test_an_empty_event_has_all_products(archive: Path) -> None:
     assert event.get(FlowPoints, "Y2U").column.tolist() == [-1]
 
 
+def test_crops_of_a_local_network_change_nothing(archive: Path) -> None:
+    whole = harness(archive).process(line()).get(SpacePoints)
+    cropped = harness(archive, crop_rows=16, crop_wires=30).process(line()).get(SpacePoints)
+    assert np.array_equal(whole.pixel, cropped.pixel)
+    assert np.array_equal(whole.score, cropped.score)
+
+
 def test_a_noise_burst_is_bounded_and_the_products_say_so(archive: Path) -> None:
     """All wires of all planes fire in one row, beside a track: the track stays, and the row is counted."""
     event = line()
