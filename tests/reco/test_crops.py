@@ -32,7 +32,7 @@ def test_every_candidate_is_answered_once_and_lies_well_inside(rows: int, wires:
             inner = answered[
                 (values[answered] > values.min() + size / 2) & (values[answered] < values.max() - size / 2)
             ]
-            if len(inner):
+            if len(members) > 200 and len(inner):  # else the outermost members do not show where the crop ends
                 assert values[inner].min() >= low + OVERLAP / 2 * size - 0.1 * size - 1
                 assert values[inner].max() <= high - OVERLAP / 2 * size + 0.1 * size + 1
     assert np.array_equal(np.sort(np.concatenate(all_answered)), np.arange(2000))
