@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <vector>
 
@@ -392,8 +393,9 @@ class Bricks {
 };
 
 struct Chunk {
-  std::vector<int32_t> input;
-  std::vector<uint8_t> output;
+  Buffer<int32_t> input;
+  Buffer<uint8_t> output;
+  int64_t pairs = 0;
   std::vector<int64_t> counts;  // of every (block, tap)
 };
 
@@ -453,14 +455,14 @@ BlockMap brick_map(const SortedSites& sites, const Kernel& kernel, int64_t reach
     Buffer<int32_t> list_input(taps * (kBlockRows + 1));
     Buffer<uint8_t> list_output(taps * (kBlockRows + 1));
     std::vector<int64_t> list_size(taps, 0);
-    const int64_t expected = (last - first) * std::min<int64_t>(taps, 12);  // tracks fill about a third of a 3^3 kernel
-    chunk.input.reserve(expected);
-    chunk.output.reserve(expected);
+    chunk.input = Buffer<int32_t>((last - first) * taps);
+    chunk.output = Buffer<uint8_t>((last - first) * taps);
     const auto flush = [&] {
       for (int64_t k = 0; k < taps; ++k) {
         const int64_t at = k * (kBlockRows + 1);
-        chunk.input.insert(chunk.input.end(), list_input.begin() + at, list_input.begin() + at + list_size[k]);
-        chunk.output.insert(chunk.output.end(), list_output.begin() + at, list_output.begin() + at + list_size[k]);
+        std::copy_n(list_input.begin() + at, list_size[k], chunk.input.begin() + chunk.pairs);
+        std::copy_n(list_output.begin() + at, list_size[k], chunk.output.begin() + chunk.pairs);
+        chunk.pairs += list_size[k];
         chunk.counts.push_back(list_size[k]);
         list_size[k] = 0;
       }
@@ -504,15 +506,15 @@ BlockMap brick_map(const SortedSites& sites, const Kernel& kernel, int64_t reach
   BlockMap map;
   map.taps = taps;
   std::vector<int64_t> offset(chunks + 1, 0);
-  for (int64_t c = 0; c < chunks; ++c) offset[c + 1] = offset[c] + static_cast<int64_t>(parts[c].input.size());
+  for (int64_t c = 0; c < chunks; ++c) offset[c + 1] = offset[c] + parts[c].pairs;
   map.input = Buffer<int32_t>(offset[chunks]);
   map.output = Buffer<uint8_t>(offset[chunks]);
   map.begin = Buffer<int64_t>(blocks * taps + 1);
   map.begin[0] = 0;
   parallel(chunks, [&](int64_t c) {
     Chunk& chunk = parts[c];
-    std::copy(chunk.input.begin(), chunk.input.end(), map.input.begin() + offset[c]);
-    std::copy(chunk.output.begin(), chunk.output.end(), map.output.begin() + offset[c]);
+    std::copy_n(chunk.input.begin(), chunk.pairs, map.input.begin() + offset[c]);
+    std::copy_n(chunk.output.begin(), chunk.pairs, map.output.begin() + offset[c]);
     int64_t sum = offset[c], list = c * kChunkBlocks * taps;
     for (const int64_t count : chunk.counts) map.begin[++list] = sum += count;
     chunk = Chunk();

@@ -6,10 +6,10 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <stdexcept>
 #include <string>
 
+#include "buffer.h"
 #include "parallel.h"
 
 namespace larmlreco {
@@ -23,19 +23,6 @@ constexpr int64_t blocks_of(int64_t sites) { return (sites + kBlockRows - 1) / k
 class BadInput : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
-};
-
-// Memory that is not initialised: every user writes it whole.
-template <class T>
-struct Buffer {
-  std::unique_ptr<T[]> data;
-  int64_t size = 0;
-  Buffer() = default;
-  explicit Buffer(int64_t n) : data(new T[n > 0 ? n : 1]), size(n) {}
-  T* begin() { return data.get(); }
-  const T* begin() const { return data.get(); }
-  T& operator[](int64_t i) { return data[i]; }
-  const T& operator[](int64_t i) const { return data[i]; }
 };
 
 // Coordinates of n sites, row-major (n, 1 + dims): batch item, then one column an axis.

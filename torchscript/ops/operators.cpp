@@ -268,6 +268,18 @@ void run_convolve(const Direction& direction, const Tensor& features, const Tens
   larmlreco::convolve(task, parallel);
 }
 
+// Uninitialised (rows, channels) from the engine's own memory, see Buffer.
+Tensor new_features(int64_t rows, int64_t channels, const Tensor& like) {
+  const auto make = [&](auto zero) {
+    return as_tensor(Buffer<decltype(zero)>(rows * channels), {rows, channels}, like.scalar_type());
+  };
+  try {
+    return like.scalar_type() == at::kFloat ? make(0.0f) : make(0.0);
+  } catch (const std::bad_alloc&) {
+    TORCH_CHECK(false, "out of memory: the machine cannot hold ", channels, " channels of ", rows, " voxels");
+  }
+}
+
 Tensor convolve_cpu(const Tensor& features, const Tensor& weight, const std::optional<Tensor>& bias,
                     at::TensorList map, int64_t n_out, bool transposed, const std::optional<Tensor>& residual,
                     double negative_slope) {
@@ -291,7 +303,7 @@ Tensor convolve_cpu(const Tensor& features, const Tensor& weight, const std::opt
     check_features(*residual, "residual", n_out, channels, features.scalar_type());
     own_residual = residual->contiguous();
   }
-  Tensor out = at::empty({n_out, channels}, features.options());
+  Tensor out = new_features(n_out, channels, features);
   if (out.numel() == 0) return out;
   const Tensor own_weight = pad_channels(transposed && is_mirrored(map) ? weight.flip(0) : weight);
   const Tensor own_features = features.contiguous();
