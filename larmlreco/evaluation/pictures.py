@@ -107,7 +107,7 @@ def _voxel_scene(title: str, voxels: Voxels, found: SemanticScores, true: TrueLa
         layer("true classes", true.label, names),
         layer("right and wrong", wrong, RIGHT_WRONG),
     )
-    return Scene(title, "", (Group("", planes, "y voxel"),), layers, "energy (MeV)")
+    return Scene(title, "", (Group("", planes, "y voxel"),), layers, charge_title="energy (MeV)")
 
 
 def _agreement(found: Marks, true: Marks) -> Marks:
