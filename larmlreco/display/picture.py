@@ -1,4 +1,4 @@
-"""A picture of an event: a column a plane, a row a layer, drawn with matplotlib without a display."""
+"""A picture of an event: a column a plane, a row a layer, then points from three sides; with matplotlib, no display."""
 
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,18 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, PowerNorm, to_rgb
+from matplotlib.colors import ListedColormap, Normalize, PowerNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from larmlreco.display.clouds import Cloud
 from larmlreco.display.palette import UNLABELLED, charge_colours, charge_range, charge_shade, class_colours
 from larmlreco.display.scene import Group, Layer, Marks, PlaneView, Scene
 
 Limits = tuple[float, float]
 
+_PROJECTIONS = (("z", "y"), ("z", "x"), ("x", "y"))  # across and up
 _PANEL = (4.9, 3.3)  # all sizes in inches
 _GAP = (0.45, 1.05)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.8, 1.9, 1.05, 0.65
@@ -30,14 +32,19 @@ def draw(scene: Scene, path: Path) -> None:
     """Write the picture; the ending of ``path`` is the format (png, pdf, svg)."""
     rows = [(group, layer) for group in scene.groups for layer in scene.layers if _has_planes(layer, group)]
     columns = max(len(group.planes) for group in scene.groups)
+    n_rows = len(rows) + len(scene.clouds)
+    if scene.clouds:
+        columns = max(columns, len(_PROJECTIONS))
     width = _LEFT + columns * _PANEL[0] + (columns - 1) * _GAP[0] + _RIGHT
-    height = _TOP + len(rows) * _PANEL[1] + (len(rows) - 1) * _GAP[1] + _BOTTOM
+    height = _TOP + n_rows * _PANEL[1] + (n_rows - 1) * _GAP[1] + _BOTTOM
     figure = Figure(figsize=(width, height), dpi=_DPI)
     FigureCanvasAgg(figure)
     _text(figure, _LEFT, height - 0.42, scene.title, fontsize=17, fontweight="bold")
     _text(figure, width - 0.2, height - 0.42, scene.subtitle, fontsize=11, color="#5b6675", ha="right")
     for i, (group, layer) in enumerate(rows):
         _draw_row(figure, height - _TOP - i * (_PANEL[1] + _GAP[1]), group, layer, scene)
+    for i, cloud in enumerate(scene.clouds, start=len(rows)):
+        _draw_cloud(figure, height - _TOP - i * (_PANEL[1] + _GAP[1]), cloud)
     figure.savefig(path, format=path.suffix.lstrip(".") or "png")
 
 
@@ -80,6 +87,39 @@ def _draw_row(figure: Figure, top: float, group: Group, layer: Layer, scene: Sce
         bar.tick_params(labelsize=9)
 
 
+def _draw_cloud(figure: Figure, top: float, cloud: Cloud) -> None:
+    """Points from three sides, by the class that was found for them, else by their score."""
+    paint = next((p for p in cloud.paints if p.name == "class"), cloud.paints[0])
+    _text(figure, _LEFT, top + 0.12, f"{cloud.name}, by {paint.name}", fontsize=12)
+    if paint.classes:
+        table = np.array([to_rgb(c) for c in (*class_colours(paint.classes), UNLABELLED)])
+        colours = table[paint.values.astype(np.int64)]
+    else:
+        part = np.clip((paint.values - paint.low) / (paint.high - paint.low), 0, 1)
+        colours = (charge_colours() / 255)[np.round(part * 255).astype(np.intp)]
+    right = _LEFT
+    for i, (across, up) in enumerate(_PROJECTIONS):
+        left = _LEFT + i * (_PANEL[0] + _GAP[0])
+        ax = _axes(figure, left, top - _PANEL[1], *_PANEL)
+        ax.scatter(getattr(cloud, across), getattr(cloud, up), s=0.5, c=colours, linewidths=0, rasterized=True)
+        for axis, set_limits in ((across, ax.set_xlim), (up, ax.set_ylim)):
+            if cloud.box is not None and axis != "x":  # x of late and early tracks seems to lie outside
+                set_limits(*cloud.box["xyz".index(axis)])
+        ax.set_xlabel(f"{across} (cm)" + (" for t0 = 0" if across == "x" else ""))
+        title = f"{up} (cm)" + (" for t0 = 0" if up == "x" else "")
+        ax.text(0.01, 0.98, title, transform=ax.transAxes, va="top", fontsize=9)  # beside it panels have no room
+        ax.tick_params(labelsize=9)
+        right = left + _PANEL[0]
+    if paint.classes:
+        counts = np.bincount(paint.values[paint.values >= 0].astype(np.int64), minlength=len(paint.classes)).tolist()
+        _legend(figure, right, top, paint.classes, counts, int((paint.values < 0).sum()))
+    else:
+        bar = _axes(figure, right + 0.3, top - _PANEL[1], 0.16, _PANEL[1])
+        figure.colorbar(
+            ScalarMappable(Normalize(paint.low, paint.high), ListedColormap(charge_colours() / 255)), cax=bar
+        )
+
+
 def _drift_axis(ax: Axes, group: Group) -> None:
     def to_x(tick: npt.ArrayLike) -> npt.NDArray[np.float64]:
         return group.x_at_0 + group.x_slope * np.asarray(tick, dtype=np.float64)
@@ -93,10 +133,16 @@ def _drift_axis(ax: Axes, group: Group) -> None:
 
 
 def _class_legend(figure: Figure, right: float, top: float, layer: Layer) -> None:
-    entries = zip(layer.classes, class_colours(layer.classes), layer.counts(), strict=True)
+    _legend(figure, right, top, layer.classes, layer.counts(), layer.unlabelled())
+
+
+def _legend(
+    figure: Figure, right: float, top: float, classes: tuple[str, ...], counts: list[int], unlabelled: int
+) -> None:
+    entries = zip(classes, class_colours(classes), counts, strict=True)
     handles = [Patch(facecolor=colour, label=f"{name} ({count})") for name, colour, count in entries]
-    if layer.unlabelled():
-        handles.append(Patch(facecolor=UNLABELLED, label=f"no class ({layer.unlabelled()})"))
+    if unlabelled:
+        handles.append(Patch(facecolor=UNLABELLED, label=f"no class ({unlabelled})"))
     width, height = figure.get_size_inches()
     at = (right / width, (top + 0.03) / height)
     figure.legend(handles=handles, loc="lower right", bbox_to_anchor=at, ncols=len(handles), frameon=False, fontsize=11)

@@ -184,7 +184,7 @@ class EventProducts:
 def scene_of(
     reader: Reader, entry: int, detector_name: str | None = None, label: str | None = None, wanted: Sequence[str] = ()
 ) -> Scene:
-    """All that can be drawn of an event, or the layers whose names begin with one of ``wanted``.
+    """All that can be drawn of an event, or the layers and points whose names begin with one of ``wanted``.
 
     ``label`` chooses among the images of several modules; ``detector_name`` is needed for files without images.
     Raises ``InputError`` for an event without drawable products, naming those it has, ``ConfigurationError`` for an
@@ -198,12 +198,14 @@ def scene_of(
             f"{reader.path}: the event has nothing to draw (Pixels, Wires, Hits); products there: {there or 'none'}"
         )
     layers = tuple(layer for make in LAYERS for layer in make(event))
-    names = [layer.name for layer in layers]
+    clouds = tuple(clouds_of(event))
+    names = [*(layer.name for layer in layers), *(cloud.name for cloud in clouds)]
     for name in wanted:
         if not any(there.startswith(name) for there in names):
             raise ConfigurationError(f"the event has no layer {name!r} to draw; {valid_choices(name, names)}")
     if wanted:
-        layers = tuple(layer for layer in layers if layer.name.startswith(tuple(wanted)))
+        layers = tuple(layer for layer in layers if layer.name.startswith(tuple(wanted))) or layers[:1]
+        clouds = tuple(cloud for cloud in clouds if cloud.name.startswith(tuple(wanted)))
     run, subrun, number = reader.event_ids[entry]
     made = " > ".join(process.name for process in reader.process_history)
     return Scene(
@@ -211,7 +213,7 @@ def scene_of(
         subtitle=reader.path.rsplit("/", 1)[-1] + (f" ({made})" if made else ""),
         groups=_groups(event, layers),
         layers=layers,
-        clouds=tuple(clouds_of(event)),
+        clouds=clouds,
     )
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import matplotlib.image
 import numpy as np
 import pytest
 
@@ -138,3 +139,17 @@ def content(page: Path) -> Any:
     found = re.search(r'<script id="scene" type="application/json">(.*?)</script>', page.read_text(), re.DOTALL)
     assert found is not None
     return json.loads(found[1])
+
+
+def test_points_can_be_asked_for_alone(tmp_path: Path) -> None:
+    path = event_file(tmp_path / "event.root")
+    reader = open_file(str(path))
+    only = scene_of(reader, 0, wanted=("points",))
+    assert ([layer.name for layer in only.layers], len(only.clouds)) == (["charge"], 1)
+    assert scene_of(reader, 0, wanted=("charge",)).clouds == ()
+    reader.close()
+    whole, part = tmp_path / "whole.png", tmp_path / "part.png"
+    assert main(["display", str(path), "-o", str(whole)]) == 0
+    assert main(["display", str(path), "--layers", "points", "-o", str(part)]) == 0
+    heights = [matplotlib.image.imread(picture).shape[0] for picture in (whole, part)]
+    assert heights[0] > heights[1] > 800
