@@ -10,20 +10,21 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 OPERATORS = Path("torchscript/ops")
 SOURCES = (
     "convolve_avx2.cpp",
     "convolve_avx512.cpp",
     "convolve_baseline.cpp",
+    "convolve_bf16.cpp",
     "engine.cpp",
     "kernel_map.cpp",
     "operators.cpp",
 )
-X86_FLAGS = {
-    "convolve_avx2.cpp": ["-mavx2", "-mfma"],
-    "convolve_avx512.cpp": ["-mavx2", "-mfma", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"],
-}
+AVX2 = ["-mavx2", "-mfma"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"]
+X86_FLAGS = {"convolve_avx2.cpp": AVX2, "convolve_avx512.cpp": AVX512, "convolve_bf16.cpp": [*AVX512, "-mavx512bf16"]}
 # OpenMP is compiled in but not linked: its symbols come from the run time that libtorch brings, whose threads we share.
 FLAGS = ["-std=c++17", "-O3", "-ffp-contract=fast", "-fopenmp", "-fPIC", "-fvisibility=hidden", "-DNDEBUG", "-g0"]
 
@@ -55,9 +56,13 @@ class BuildOperators(build_ext):
         for source in ext.sources:
             extra = X86_FLAGS.get(Path(source).name, []) if on_x86 else []
             with_torch = [abi, *includes] if Path(source).name == "operators.cpp" else [abi]
-            objects += self.compiler.compile(
-                [source], output_dir=self.build_temp, extra_postargs=[*FLAGS, *extra, *with_torch], depends=ext.depends
-            )
+            try:
+                objects += self._compile(source, [*extra, *with_torch], ext)
+            except CompileError:
+                if not extra:
+                    raise
+                # A compiler that does not know these instructions builds the file without them: it then stays unused.
+                objects += self._compile(source, with_torch, ext)
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         self.compiler.set_executable("linker_so", [*_cxx(), "-shared"])
@@ -68,6 +73,11 @@ class BuildOperators(build_ext):
             libraries=["torch", "torch_cpu", "c10"],
             extra_postargs=["-s"],
             target_lang="c++",
+        )
+
+    def _compile(self, source: str, flags: list[str], ext: Extension) -> list[str]:
+        return self.compiler.compile(
+            [source], output_dir=self.build_temp, extra_postargs=[*FLAGS, *flags], depends=ext.depends
         )
 
     def get_outputs(self) -> list[str]:

@@ -110,7 +110,9 @@ def convolve(
     residual: Tensor | None,
     negative_slope: float,
 ) -> Tensor:
-    """See :func:`larmlreco.sparse.portable.convolve`; float32 or float64, the same bits for any number of threads.
+    """See :func:`larmlreco.sparse.portable.convolve`; the same bits for any number of threads.
+
+    The type is float32, float64 or, for inference, bfloat16 (sums are float32).
 
     Raises ``ValueError`` where the shapes of the tensors do not fit each other or the map, ``TypeError`` for types.
     """

@@ -176,6 +176,24 @@ def test_every_instruction_set_and_width(instruction_set, channels, dtype):
 
 
 @needs_library
+@pytest.mark.parametrize("channels", [(1, 16), (16, 16), (6, 33), (48, 64), (32, 80)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_bfloat16_inference(instruction_set, channels, transposed):
+    sites = cloud(3, n=700)
+    c_in, c_out = channels
+    half = torch.bfloat16
+    features, weight = numbers(len(sites), c_in, dtype=half), numbers(27, c_in, c_out, seed=2, dtype=half)
+    bias, residual = numbers(c_out, seed=3, dtype=half), numbers(len(sites), c_out, seed=4, dtype=half)
+    joined = native.submanifold_map(sites, [3] * 3, [1] * 3)
+    out = native.convolve(features, weight, bias, joined, len(sites), transposed, residual, 0.1)
+    assert out.dtype == half
+    wide = [tensor.double() for tensor in (features, weight, bias, residual)]
+    expected = native.convolve(*wide[:3], joined, len(sites), transposed, wide[3], 0.1)
+    # Sums are exact to float32; the result is rounded to 8 bits.
+    torch.testing.assert_close(out.double(), expected, rtol=2**-8, atol=1e-3)
+
+
+@needs_library
 def test_instruction_sets_are_chosen_by_name():
     valid = torch.ops.larmlreco.instruction_sets()
     assert valid[-1] == "baseline"
@@ -343,7 +361,7 @@ def test_bad_tensors_of_a_convolution():
     for name, value, error, message in (
         ("features", numbers(n - 1, 4), ValueError, f"features: expected {n} rows"),
         ("features", numbers(n, 3), ValueError, "of 4 channels"),
-        ("features", numbers(n, 4, dtype=torch.float16), TypeError, "expected float32 or float64, got Half"),
+        ("features", numbers(n, 4, dtype=torch.float16), TypeError, "expected float32, float64 or bfloat16, got Half"),
         ("weight", numbers(27, 20), ValueError, r"weight: expected \(taps, C_in, C_out\)"),
         ("weight", numbers(27, 4, 5, dtype=torch.float32), TypeError, "weight: expected the type of the features"),
         ("weight", numbers(8, 4, 5), ValueError, "expected a kernel map of 8 taps"),

@@ -63,6 +63,22 @@ struct Arithmetic {
   void (*weight_gradient)(const WeightGradientTask<T>&, int64_t segment, int64_t first_tap, int64_t last_tap);
 };
 
+// Inference on bfloat16 features, an even number of them, with sums in float32.
+struct Bfloat16Task {
+  MapView map;
+  const uint16_t* features;  // (n_in, c_in)
+  const uint16_t* weight;    // (taps, c_in / 2, padded, 2)
+  const float* bias;         // (c_out) or null
+  const uint16_t* residual;  // (n_out, c_out) or null
+  uint16_t* out;             // (n_out, c_out)
+  int64_t c_in;
+  int64_t c_out;
+  int64_t padded;
+  float negative_slope;
+};
+using Bfloat16Convolve = void (*)(const Bfloat16Task&, int64_t block, int64_t first_unit, int64_t units,
+                                  float* scratch);
+
 struct InstructionSet {
   const char* name;
   Arithmetic<float> single;
@@ -74,5 +90,6 @@ struct InstructionSet {
 const InstructionSet* avx512_set();
 const InstructionSet* avx2_set();
 const InstructionSet* baseline_set();
+Bfloat16Convolve avx512_bf16();
 
 }  // namespace larmlreco

@@ -65,6 +65,24 @@ void convolve(const ConvolveTask<T>& task, const Parallel& parallel) {
   });
 }
 
+bool has_bfloat16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") && avx512_bf16() != nullptr && instruction_set() == avx512_set();
+#else
+  return false;
+#endif
+}
+
+void convolve(const Bfloat16Task& task, const Parallel& parallel) {
+  const Bfloat16Convolve kernel = avx512_bf16();
+  const Tiles tiles(task.padded / unit_width<float>(), kScratchUnits);
+  parallel(blocks_of(task.map.n_out) * tiles.count, [&](int64_t i) {
+    alignas(kUnitBytes) float scratch[kTaskRows * kScratchUnits * unit_width<float>()];
+    const int64_t tile = i % tiles.count;
+    kernel(task, i / tiles.count, tiles.first(tile), tiles.width(tile), scratch);
+  });
+}
+
 int64_t blocks_per_segment(int64_t n_out) {
   constexpr int64_t kMostSegments = 32, kLeastBlocks = 4;
   return std::max(kLeastBlocks, (blocks_of(n_out) + kMostSegments - 1) / kMostSegments);

@@ -240,8 +240,9 @@ void check_features(const Tensor& features, const char* name, int64_t rows, int6
 }
 
 void check_type(const Tensor& features) {
-  TORCH_CHECK_TYPE(features.scalar_type() == at::kFloat || features.scalar_type() == at::kDouble,
-                   "features: expected float32 or float64, got ", features.scalar_type());
+  TORCH_CHECK_TYPE(features.scalar_type() == at::kFloat || features.scalar_type() == at::kDouble ||
+                       features.scalar_type() == at::kBFloat16,
+                   "features: expected float32, float64 or bfloat16, got ", features.scalar_type());
 }
 
 // The last axis padded with zeros to whole units of channels.
@@ -274,10 +275,47 @@ Tensor new_features(int64_t rows, int64_t channels, const Tensor& like) {
     return as_tensor(Buffer<decltype(zero)>(rows * channels), {rows, channels}, like.scalar_type());
   };
   try {
+    if (like.scalar_type() == at::kBFloat16) return make(uint16_t{0});
     return like.scalar_type() == at::kFloat ? make(0.0f) : make(0.0);
   } catch (const std::bad_alloc&) {
     TORCH_CHECK(false, "out of memory: the machine cannot hold ", channels, " channels of ", rows, " voxels");
   }
+}
+
+// Without arithmetic for bfloat16 the same is computed in float32 and rounded.
+void run_bfloat16(const Direction& direction, const Tensor& features, const Tensor& weight, const Tensor& bias,
+                  const Tensor& residual, double negative_slope, Tensor& out) {
+  const int64_t c_in = features.size(1), channels = out.size(1);
+  if (!larmlreco::has_bfloat16() || c_in % 2 != 0) {
+    const auto wide = [](const Tensor& tensor) { return tensor.defined() ? tensor.to(at::kFloat) : tensor; };
+    Tensor wide_out = at::empty(out.sizes(), out.options().dtype(at::kFloat));
+    run_convolve<float>(direction, wide(features), pad_channels(wide(weight)), wide(bias), wide(residual),
+                        negative_slope, wide_out);
+    out.copy_(wide_out);
+    return;
+  }
+  constexpr int64_t unit = larmlreco::unit_width<float>();
+  const int64_t padded = (channels + unit - 1) / unit * unit;
+  const Tensor packed = at::constant_pad_nd(weight, {0, padded - channels})
+                            .view({weight.size(0), c_in / 2, 2, padded})
+                            .transpose(2, 3)
+                            .contiguous();
+  const Tensor wide_bias = bias.defined() ? bias.to(at::kFloat) : bias;
+  const auto bits = [](const Tensor& tensor) {
+    return tensor.defined() ? static_cast<const uint16_t*>(tensor.const_data_ptr()) : nullptr;
+  };
+  larmlreco::Bfloat16Task task;
+  task.map = direction.view;
+  task.features = bits(features);
+  task.weight = bits(packed);
+  task.bias = bias.defined() ? wide_bias.const_data_ptr<float>() : nullptr;
+  task.residual = bits(residual);
+  task.out = static_cast<uint16_t*>(out.mutable_data_ptr());
+  task.c_in = c_in;
+  task.c_out = channels;
+  task.padded = padded;
+  task.negative_slope = static_cast<float>(negative_slope);
+  larmlreco::convolve(task, parallel);
 }
 
 Tensor convolve_cpu(const Tensor& features, const Tensor& weight, const std::optional<Tensor>& bias,
@@ -305,8 +343,13 @@ Tensor convolve_cpu(const Tensor& features, const Tensor& weight, const std::opt
   }
   Tensor out = new_features(n_out, channels, features);
   if (out.numel() == 0) return out;
-  const Tensor own_weight = pad_channels(transposed && is_mirrored(map) ? weight.flip(0) : weight);
   const Tensor own_features = features.contiguous();
+  const Tensor ordered = transposed && is_mirrored(map) ? weight.flip(0) : weight;
+  if (features.scalar_type() == at::kBFloat16) {
+    run_bfloat16(direction, own_features, ordered.contiguous(), own_bias, own_residual, negative_slope, out);
+    return out;
+  }
+  const Tensor own_weight = pad_channels(ordered);
   if (features.scalar_type() == at::kFloat)
     run_convolve<float>(direction, own_features, own_weight, own_bias, own_residual, negative_slope, out);
   else
@@ -341,6 +384,9 @@ Tensor weight_gradient_cpu(const Tensor& features, const Tensor& gradient, at::T
   const int64_t channels = gradient.size(1);
   if (features.numel() == 0 || gradient.numel() == 0)
     return at::zeros({taps, features.size(1), channels}, features.options());
+  if (features.scalar_type() == at::kBFloat16)
+    return weight_gradient_cpu(features.to(at::kFloat), gradient.to(at::kFloat), map, taps, transposed)
+        .to(at::kBFloat16);
   const int64_t per_segment = larmlreco::blocks_per_segment(direction.view.n_out);
   const int64_t segments = (larmlreco::blocks_of(direction.view.n_out) + per_segment - 1) / per_segment;
   const Tensor own_gradient = pad_channels(gradient), own_features = features.contiguous();
