@@ -36,7 +36,7 @@ class FalseVertexFilter(Filter):
         radius: float = parameter(2.0, doc="what is around a vertex on a plane", unit="cm", minimum=0.1)
         reach: float = parameter(6.0, doc="what is near it in space; tracks are foreshortened on planes", unit="cm")
         min_points: int = parameter(30, doc="least points of a track whose ends are candidates", minimum=2)
-        min_agreement: float = parameter(0.5, doc="least agreement of a vertex that stands", minimum=0, maximum=1)
+        min_agreement: float = parameter(0.3, doc="least agreement of a vertex that stands", minimum=0, maximum=1)
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
         self._config = config
