@@ -257,30 +257,24 @@ std::vector<std::array<int64_t, kMaxDims>> tap_offsets(const Kernel& kernel) {
 }
 
 // ------------------------------------------------------------------------- pairs in any order into blocks
-// `each(block, visit)` calls visit(place of the output site, row of the input site, tap) for every pair of an output
-// block, the same each time.
+// `each(visit)` calls visit(place of the output site, row of the input site, tap) for every pair, the same each time.
 template <class Each>
-BlockMap block_pairs(const Each& each, int64_t pairs, const SortedSites& output, int64_t taps,
-                     const Parallel& parallel) {
+BlockMap block_pairs(const Each& each, int64_t pairs, const SortedSites& output, int64_t taps) {
   BlockMap map;
   map.taps = taps;
-  const int64_t n = output.key.size, blocks = blocks_of(n), lists = blocks * taps;
+  const int64_t n = output.key.size, lists = blocks_of(n) * taps;
   map.begin = Buffer<int64_t>(lists + 1);
   std::fill(map.begin.begin(), map.begin.begin() + lists + 1, 0);
-  parallel(blocks, [&](int64_t block) {
-    int64_t* count = map.begin.begin() + block * taps + 1;
-    each(block, [&](int64_t, int32_t, int64_t tap) { ++count[tap]; });
-  });
+  each([&](int64_t place, int32_t, int64_t tap) { ++map.begin[place / kBlockRows * taps + tap + 1]; });
   std::partial_sum(map.begin.begin(), map.begin.begin() + lists + 1, map.begin.begin());
+  Buffer<int64_t> next(lists);
+  std::copy(map.begin.begin(), map.begin.begin() + lists, next.begin());
   map.input = Buffer<int32_t>(pairs);
   map.output = Buffer<uint8_t>(pairs);
-  parallel(blocks, [&](int64_t block) {
-    std::vector<int64_t> next(map.begin.begin() + block * taps, map.begin.begin() + (block + 1) * taps);
-    each(block, [&](int64_t place, int32_t row, int64_t tap) {
-      const int64_t to = next[tap]++;
-      map.input[to] = row;
-      map.output[to] = static_cast<uint8_t>(place % kBlockRows);
-    });
+  each([&](int64_t place, int32_t row, int64_t tap) {
+    const int64_t to = next[place / kBlockRows * taps + tap]++;
+    map.input[to] = row;
+    map.output[to] = static_cast<uint8_t>(place % kBlockRows);
   });
   map.output_rows = Buffer<int32_t>(n);
   std::copy(output.row.begin(), output.row.begin() + n, map.output_rows.begin());
@@ -318,23 +312,22 @@ std::vector<Pair> find_pairs(const Coordinates& input, const SortedSites& sorted
   return pairs;
 }
 
-// The pairs, gathered by output site or (transposed) by input site.
-BlockMap block_pairs(std::vector<Pair> pairs, bool transposed, const SortedSites& input, const SortedSites& output,
-                     int64_t taps, const Parallel& parallel) {
-  if (transposed)
-    std::stable_sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) { return a.input < b.input; });
-  const auto place = [transposed](const Pair& pair) { return transposed ? pair.input : pair.output; };
-  const auto from = [&](int64_t block) {
-    return std::partition_point(pairs.begin(), pairs.end(),
-                                [&](const Pair& pair) { return place(pair) < block * kBlockRows; });
-  };
+BlockMap block_forward(const std::vector<Pair>& pairs, const SortedSites& input, const SortedSites& output,
+                       int64_t taps) {
   return block_pairs(
-      [&](int64_t block, const auto& visit) {
-        const auto end = from(block + 1);
-        for (auto pair = from(block); pair != end; ++pair)
-          visit(place(*pair), transposed ? output.row[pair->output] : input.row[pair->input], pair->tap);
+      [&](const auto& visit) {
+        for (const Pair& pair : pairs) visit(pair.output, input.row[pair.input], pair.tap);
       },
-      static_cast<int64_t>(pairs.size()), transposed ? input : output, taps, parallel);
+      static_cast<int64_t>(pairs.size()), output, taps);
+}
+
+BlockMap block_transposed(const std::vector<Pair>& pairs, const SortedSites& input, const SortedSites& output,
+                          int64_t taps) {
+  return block_pairs(
+      [&](const auto& visit) {
+        for (const Pair& pair : pairs) visit(pair.input, output.row[pair.output], pair.tap);
+      },
+      static_cast<int64_t>(pairs.size()), input, taps);
 }
 
 // ------------------------------------------------------------------ submanifold kernels of short reach
@@ -533,34 +526,25 @@ BlockMap brick_map(const SortedSites& sites, const Kernel& kernel, int64_t reach
 
 int64_t floor_divide(int64_t value, int64_t by) { return value / by - (value % by < 0 ? 1 : 0); }
 
-UniqueSites distinct(const Coordinates& coordinates, const SortedSites& sorted, const Parallel& parallel) {
+UniqueSites distinct(const Coordinates& coordinates, const SortedSites& sorted) {
   const int64_t rows = coordinates.n;
-  const auto is_first = [&](int64_t p) { return p == 0 || sorted.key[p] != sorted.key[p - 1]; };
-  std::vector<int64_t> before((rows + kChunkSites - 1) / kChunkSites + 1, 0);  // sites that start before a chunk
-  for_chunks(rows, parallel, [&](int64_t chunk, int64_t first, int64_t last) {
-    int64_t count = 0;
-    for (int64_t p = first; p < last; ++p) count += is_first(p);
-    before[chunk + 1] = count;
-  });
-  std::partial_sum(before.begin(), before.end(), before.begin());
-  const int width = 1 + coordinates.dims;
   UniqueSites unique;
-  unique.n = before.back();
   unique.inverse = Buffer<int32_t>(rows);
+  for (int64_t p = 0; p < rows; ++p) {
+    if (p == 0 || sorted.key[p] != sorted.key[p - 1]) ++unique.n;
+    unique.inverse[sorted.row[p]] = static_cast<int32_t>(unique.n - 1);
+  }
+  const int width = 1 + coordinates.dims;
   unique.coordinates = Buffer<int64_t>(unique.n * width);
   unique.first = Buffer<int32_t>(unique.n);
-  for_chunks(rows, parallel, [&](int64_t chunk, int64_t first, int64_t last) {
-    int64_t site = before[chunk] - 1;
-    for (int64_t p = first; p < last; ++p) {
-      const int32_t row = sorted.row[p];
-      if (is_first(p)) {
-        ++site;
-        unique.first[site] = row;
-        std::copy_n(coordinates.row(row), width, unique.coordinates.begin() + site * width);
-      }
-      unique.inverse[row] = static_cast<int32_t>(site);
-    }
-  });
+  int64_t site = -1;
+  for (int64_t p = 0; p < rows; ++p) {
+    if (p > 0 && sorted.key[p] == sorted.key[p - 1]) continue;
+    ++site;
+    unique.first[site] = sorted.row[p];
+    std::copy(coordinates.row(sorted.row[p]), coordinates.row(sorted.row[p]) + width,
+              unique.coordinates.begin() + site * width);
+  }
   return unique;
 }
 
@@ -576,7 +560,7 @@ SortedSites in_order(int64_t n) {
 }  // namespace
 
 UniqueSites unique_sites(const Coordinates& coordinates, const Parallel& parallel) {
-  return distinct(coordinates, sort_sites(coordinates, parallel), parallel);
+  return distinct(coordinates, sort_sites(coordinates, parallel));
 }
 
 StridedSites strided_sites(const Coordinates& sites, const Kernel& kernel, const Parallel& parallel) {
@@ -601,7 +585,7 @@ StridedSites strided_sites(const Coordinates& sites, const Kernel& kernel, const
   });
   const Coordinates all{parents.begin(), sites.n, sites.dims};
   StridedSites result;
-  result.coarse = distinct(all, sort_sites(all, parallel), parallel);
+  result.coarse = distinct(all, sort_sites(all, parallel));
   const Coordinates coarse{result.coarse.coordinates.begin(), result.coarse.n, sites.dims};
   if (!tiles) {
     result.map = relation_map(sites, coarse, kernel, parallel);
@@ -610,28 +594,16 @@ StridedSites strided_sites(const Coordinates& sites, const Kernel& kernel, const
   const SortedSites sorted = sort_sites(sites, parallel);
   require_distinct(sorted, "input");
   const auto& parent = result.coarse.inverse;
-  result.map.transposed = block_pairs(
-      [&](int64_t block, const auto& visit) {
-        const int64_t end = std::min(sites.n, (block + 1) * kBlockRows);
-        for (int64_t p = block * kBlockRows; p < end; ++p) visit(p, parent[sorted.row[p]], tap[sorted.row[p]]);
-      },
-      sites.n, sorted, kernel.taps(), parallel);
-  // Fine sites by parent: as they are where the order of the fine sites survived the division.
-  Buffer<int32_t> row(sites.n);
-  std::copy_n(sorted.row.begin(), sites.n, row.begin());
-  const auto by_parent = [&](int32_t a, int32_t b) { return parent[a] < parent[b]; };
-  if (!std::is_sorted(row.begin(), row.begin() + sites.n, by_parent))
-    std::stable_sort(row.begin(), row.begin() + sites.n, by_parent);
-  const auto from = [&](int64_t block) {
-    return std::partition_point(row.begin(), row.begin() + sites.n,
-                                [&](int32_t i) { return parent[i] < block * kBlockRows; });
-  };
   result.map.forward = block_pairs(
-      [&](int64_t block, const auto& visit) {
-        const int32_t* end = from(block + 1);
-        for (const int32_t* i = from(block); i != end; ++i) visit(parent[*i], *i, tap[*i]);
+      [&](const auto& visit) {
+        for (int64_t i = 0; i < sites.n; ++i) visit(parent[i], static_cast<int32_t>(i), tap[i]);
       },
-      sites.n, in_order(coarse.n), kernel.taps(), parallel);
+      sites.n, in_order(coarse.n), kernel.taps());
+  result.map.transposed = block_pairs(
+      [&](const auto& visit) {
+        for (int64_t p = 0; p < sites.n; ++p) visit(p, parent[sorted.row[p]], tap[sorted.row[p]]);
+      },
+      sites.n, sorted, kernel.taps());
   return result;
 }
 
@@ -644,7 +616,7 @@ BlockMap submanifold_map(const Coordinates& sites, const Kernel& kernel, const P
     reach = std::max(reach, kernel.dilation[a] * std::max(centre, kernel.size[a] - 1 - centre));
   }
   if (reach <= (kernel.dims == 2 ? 8 : 4)) return brick_map(sorted, kernel, reach, parallel);
-  return block_pairs(find_pairs(sites, sorted, sites, sorted, kernel), false, sorted, sorted, kernel.taps(), parallel);
+  return block_forward(find_pairs(sites, sorted, sites, sorted, kernel), sorted, sorted, kernel.taps());
 }
 
 MapPair relation_map(const Coordinates& input, const Coordinates& output, const Kernel& kernel,
@@ -653,9 +625,8 @@ MapPair relation_map(const Coordinates& input, const Coordinates& output, const 
   require_distinct(sorted_input, "input");
   require_distinct(sorted_output, "output");
   const auto pairs = find_pairs(input, sorted_input, output, sorted_output, kernel);
-  const int64_t taps = kernel.taps();
-  return {block_pairs(pairs, false, sorted_input, sorted_output, taps, parallel),
-          block_pairs(pairs, true, sorted_input, sorted_output, taps, parallel)};
+  return {block_forward(pairs, sorted_input, sorted_output, kernel.taps()),
+          block_transposed(pairs, sorted_input, sorted_output, kernel.taps())};
 }
 
 }  // namespace larmlreco
