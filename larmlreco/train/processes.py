@@ -6,7 +6,8 @@ validates, logs and writes the checkpoints.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -42,6 +43,10 @@ def join_processes(device: str) -> torch.device:
 def leave_processes() -> None:
     """End the work with the other processes, where there are some."""
     if dist.is_initialized():
+        if dist.get_backend() == "gloo":
+            # A process that leaves while another still talks to it may abort; a dead one is not waited for long.
+            with suppress(RuntimeError):
+                dist.monitored_barrier(timeout=timedelta(seconds=20))
         dist.destroy_process_group()
 
 
