@@ -10,35 +10,26 @@ import torch
 from larmlreco.card import Feature, ModelCard
 from larmlreco.framework.parameters import ParameterSet, parameter
 from larmlreco.labels import SEMANTIC_NAMES
-from larmlreco.models import build
 from larmlreco.models.checkpoint import Architecture, Checkpoint
 from larmlreco.reco.clustering import ClusteringOptions
-from larmlreco.sparse import native
 from larmlreco.train.augment import Augmentation
 from larmlreco.train.clustering import ClusteringTrainer
 from larmlreco.train.clustering_losses import EMBEDDING_LOSSES, ClusteringLoss
 from larmlreco.train.job import (
     VOXEL_DETECTOR,
     AugmentationParameters,
-    ScheduleParameters,
     VoxelDataParameters,
     files_of,
 )
-from larmlreco.train.schedule import Schedule
-from larmlreco.train.trainer import OPTIMIZERS, Plan
+from larmlreco.train.parameters import LoopParameters, ModelParameters
 from larmlreco.train.voxels import voxel_images
 
 
-class ClusteringModelParameters(ParameterSet):
+class ClusteringModelParameters(ModelParameters):
     """The network."""
 
     name: str = parameter("clustering_uresnet", doc="registered name, or package.module:Class")
     params: dict[str, Any] = parameter({}, doc="arguments of the network beside dimension")
-    engine: str = parameter(
-        "auto",
-        doc="engine that computes the convolutions; auto: native where it is built",
-        choices=("auto", "portable", "native"),
-    )
 
 
 class ClusteringLossParameters(ParameterSet):
@@ -64,27 +55,15 @@ class ClusteringInferenceParameters(ParameterSet):
     assign_all: bool = parameter(True, doc="whether voxels left over join the most likely cluster")
 
 
-class ClusteringTrainingParameters(ParameterSet):
+class ClusteringTrainingParameters(LoopParameters):
     """The ``training`` table of clustering, beside ``task``."""
 
-    output: str = parameter(doc="folder for checkpoints and logs")
     data: VoxelDataParameters = parameter(doc="where the images come from; their truth needs clusters")
     model: ClusteringModelParameters = parameter({}, doc="the network")
     loss: ClusteringLossParameters = parameter({}, doc="the loss")
     inference: ClusteringInferenceParameters = parameter({}, doc="how clusters are formed in the validation")
-    iterations: int = parameter(doc="batches to learn from in all", minimum=1)
     batch_size: int = parameter(4, doc="images in a batch", minimum=1)
-    optimizer: str = parameter("adam", doc="optimiser", choices=OPTIMIZERS)
-    weight_decay: float = parameter(0.0, doc="weight decay of the optimiser", minimum=0)
-    schedule: ScheduleParameters = parameter({}, doc="the learning rate")
-    gradient_clip: float = parameter(0.0, doc="largest gradient norm; 0: no limit", minimum=0)
     augmentation: AugmentationParameters = parameter({}, doc="changes of the images")
-    seed: int = parameter(1, doc="seed of weights, order and augmentation")
-    validate_every: int = parameter(500, doc="iterations between validations", minimum=1)
-    checkpoint_every: int = parameter(100, doc="iterations between checkpoints", minimum=1)
-    patience: int = parameter(
-        0, doc="iterations without a better validation that end the training; 0: never", minimum=0
-    )
 
 
 def make_clustering_trainer(config: ClusteringTrainingParameters, device: torch.device) -> ClusteringTrainer:
@@ -96,9 +75,7 @@ def make_clustering_trainer(config: ClusteringTrainingParameters, device: torch.
         name: voxel_images(paths, replace(data.source(name), clusters=True), cache) for name, paths in files.items()
     }
     params: Mapping[str, Any] = {"dimension": 3, **config.model.params}
-    torch.manual_seed(config.seed)
-    engine = native.best_engine() if config.model.engine == "auto" else config.model.engine
-    network = build(config.model.name, engine=engine, **params)
+    network = config.model.network(params, config.seed)
     card = ModelCard(
         task="instance_clustering",
         detector=VOXEL_DETECTOR,
@@ -118,25 +95,13 @@ def make_clustering_trainer(config: ClusteringTrainingParameters, device: torch.
             "loss": dict(config.loss),
         },
     )
-    plan = Plan(
-        iterations=config.iterations,
-        batch_size=config.batch_size,
-        schedule=Schedule(**dict(config.schedule), iterations=config.iterations),
-        optimizer=config.optimizer,
-        weight_decay=config.weight_decay,
-        gradient_clip=config.gradient_clip,
-        seed=config.seed,
-        validate_every=config.validate_every,
-        checkpoint_every=config.checkpoint_every,
-        patience=config.patience,
-    )
     augmentation = {**dict(config.augmentation), "flip_axes": tuple(config.augmentation.flip_axes)}
     return ClusteringTrainer(
         Checkpoint(Architecture(config.model.name, params), card),
         network,
         images["training"],
         images["validation"],
-        plan,
+        config.plan(),
         Augmentation(**augmentation),
         ClusteringLoss(**dict(config.loss)),
         ClusteringOptions(**dict(config.inference)),

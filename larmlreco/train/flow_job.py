@@ -9,14 +9,11 @@ from larmlreco.card import Feature, ModelCard
 from larmlreco.framework.parameters import ParameterSet, parameter
 from larmlreco.geometry import detector
 from larmlreco.images.pixels import ImageSettings
-from larmlreco.models import build
 from larmlreco.models.checkpoint import Architecture, Checkpoint
 from larmlreco.reco.candidates import FEATURES, CandidateSettings
-from larmlreco.sparse import native
 from larmlreco.train.flow import FlowAugmentation, FlowTrainer, flow_events
-from larmlreco.train.job import ScheduleParameters, files_of
-from larmlreco.train.schedule import Schedule
-from larmlreco.train.trainer import OPTIMIZERS, Plan
+from larmlreco.train.job import files_of
+from larmlreco.train.parameters import LoopParameters, ModelParameters
 
 
 class FlowDataParameters(ParameterSet):
@@ -38,16 +35,11 @@ class FlowCandidateParameters(ParameterSet):
     pair_limit: int = parameter(2_000_000, doc="most pairs of pixels in an event", minimum=1)
 
 
-class FlowModelParameters(ParameterSet):
+class FlowModelParameters(ModelParameters):
     """The network."""
 
     name: str = parameter("larflow", doc="registered name, or package.module:Class")
     params: dict[str, Any] = parameter({}, doc="arguments of the network")
-    engine: str = parameter(
-        "auto",
-        doc="engine that computes the convolutions; auto: native where it is built",
-        choices=("auto", "portable", "native"),
-    )
 
 
 class FlowAugmentationParameters(ParameterSet):
@@ -60,30 +52,18 @@ class FlowAugmentationParameters(ParameterSet):
     dead_width: int = parameter(40, doc="most wires in such a block", unit="wire", minimum=1)
 
 
-class FlowTrainingParameters(ParameterSet):
+class FlowTrainingParameters(LoopParameters):
     """The ``training`` table of LArFlow, beside ``task``."""
 
-    output: str = parameter(doc="folder for checkpoints and logs")
     data: FlowDataParameters = parameter(doc="where the events come from")
     candidates: FlowCandidateParameters = parameter({}, doc="what makes a candidate")
     model: FlowModelParameters = parameter({}, doc="the network")
-    iterations: int = parameter(doc="batches to learn from in all", minimum=1)
     batch_size: int = parameter(2, doc="events in a batch", minimum=1)
-    optimizer: str = parameter("adam", doc="optimiser", choices=OPTIMIZERS)
-    weight_decay: float = parameter(0.0, doc="weight decay of the optimiser", minimum=0)
-    schedule: ScheduleParameters = parameter({}, doc="the learning rate")
-    gradient_clip: float = parameter(0.0, doc="largest gradient norm; 0: no limit", minimum=0)
     blur: float = parameter(0.7, doc="width of the target around the true wire", unit="wire", minimum=0.1)
     hard_weight: float = parameter(
         0.5, doc="a pixel with n candidates weighs 1 + this times log(n): more where tracks cross", minimum=0
     )
     augmentation: FlowAugmentationParameters = parameter({}, doc="changes of the events")
-    seed: int = parameter(1, doc="seed of weights, order and augmentation")
-    validate_every: int = parameter(500, doc="iterations between validations", minimum=1)
-    checkpoint_every: int = parameter(100, doc="iterations between checkpoints", minimum=1)
-    patience: int = parameter(
-        0, doc="iterations without a better validation that end the training; 0: never", minimum=0
-    )
 
 
 def make_flow_trainer(config: FlowTrainingParameters, device: torch.device) -> FlowTrainer:
@@ -97,10 +77,8 @@ def make_flow_trainer(config: FlowTrainingParameters, device: torch.device) -> F
     cache = Path(data.cache) if data.cache else None
     files = files_of(data.training, data.validation)
     events = {name: flow_events(paths, geometry, settings, cache) for name, paths in files.items()}
-    torch.manual_seed(config.seed)
-    engine = native.best_engine() if config.model.engine == "auto" else config.model.engine
     params = dict(config.model.params)
-    network = build(config.model.name, engine=engine, **params)
+    network = config.model.network(params, config.seed)
     voxel = 2 * geometry.planes[-1].pitch
     card = ModelCard(
         task="flow",
@@ -124,24 +102,12 @@ def make_flow_trainer(config: FlowTrainingParameters, device: torch.device) -> F
             "tolerance": config.candidates.tolerance,
         },
     )
-    plan = Plan(
-        iterations=config.iterations,
-        batch_size=config.batch_size,
-        schedule=Schedule(**dict(config.schedule), iterations=config.iterations),
-        optimizer=config.optimizer,
-        weight_decay=config.weight_decay,
-        gradient_clip=config.gradient_clip,
-        seed=config.seed,
-        validate_every=config.validate_every,
-        checkpoint_every=config.checkpoint_every,
-        patience=config.patience,
-    )
     return FlowTrainer(
         Checkpoint(Architecture(config.model.name, params), card),
         network,
         events["training"],
         events["validation"],
-        plan,
+        config.plan(),
         FlowAugmentation(**dict(config.augmentation)),
         geometry,
         CandidateSettings(**dict(config.candidates)),

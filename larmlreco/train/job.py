@@ -16,19 +16,16 @@ from larmlreco.framework.parameters import Origin, ParameterSet, parameter
 from larmlreco.geometry import detector
 from larmlreco.images.pixels import ImageSettings
 from larmlreco.labels import SCHEMES, SEMANTIC_NAMES
-from larmlreco.models import build
 from larmlreco.models.checkpoint import Architecture, Checkpoint
 from larmlreco.products import InputTag
-from larmlreco.sparse import native
 from larmlreco.train.augment import Augmentation
+from larmlreco.train.parameters import LoopParameters, ModelParameters
 from larmlreco.train.particles import PARTICLE_NAMES, particle_images
 from larmlreco.train.planes import plane_images
 from larmlreco.train.precision import PRECISIONS
 from larmlreco.train.processes import Processes
-from larmlreco.train.schedule import SCHEDULES, Schedule
 from larmlreco.train.semantic import Trainer, inverse_frequency
 from larmlreco.train.store import ImageStore
-from larmlreco.train.trainer import OPTIMIZERS, Plan
 from larmlreco.train.transfer import initialise
 from larmlreco.train.voxels import VoxelSource, voxel_images
 
@@ -88,29 +85,6 @@ class VoxelDataParameters(ParameterSet):
         return VoxelSource(self.voxels, self.truth, images, self.voxel_size, self.scheme, self.label_image)
 
 
-class ModelParameters(ParameterSet):
-    """The network."""
-
-    name: str = parameter("uresnet", doc="registered name, or package.module:Class")
-    params: dict[str, Any] = parameter({}, doc="arguments of the network beside dimension and classes")
-    engine: str = parameter(
-        "auto",
-        doc="engine that computes the convolutions; auto: native where it is built",
-        choices=("auto", "portable", "native"),
-    )
-
-
-class ScheduleParameters(ParameterSet):
-    """The learning rate against iteration."""
-
-    kind: str = parameter("cosine", doc="form", choices=SCHEDULES)
-    rate: float = parameter(1e-3, doc="highest learning rate", minimum=0)
-    warmup: int = parameter(0, doc="iterations in which the rate grows from 0", minimum=0)
-    floor: float = parameter(0.0, doc="part of the rate left at the end (cosine)", minimum=0, maximum=1)
-    step: int = parameter(1000, doc="iterations between steps (step)", minimum=1)
-    factor: float = parameter(0.1, doc="factor at a step (step)", minimum=0, maximum=1)
-
-
 class AugmentationParameters(ParameterSet):
     """Changes of the images that leave their labels true."""
 
@@ -124,19 +98,12 @@ class AugmentationParameters(ParameterSet):
     dead_width: int = parameter(20, doc="most wires in such a block", unit="wire", minimum=1)
 
 
-class TrainingParameters(ParameterSet):
+class TrainingParameters(LoopParameters):
     """The ``training`` table."""
 
-    output: str = parameter(doc="folder for checkpoints and logs")
     note: str = parameter("", doc="what the card says of the training data, for example what they leave out")
     data: dict[str, Any] = parameter(doc="where the images come from: DataParameters, or VoxelDataParameters")
     model: ModelParameters = parameter({}, doc="the network")
-    iterations: int = parameter(doc="batches to learn from in all", minimum=1)
-    batch_size: int = parameter(8, doc="images in a batch", minimum=1)
-    optimizer: str = parameter("adam", doc="optimiser", choices=OPTIMIZERS)
-    weight_decay: float = parameter(0.0, doc="weight decay of the optimiser", minimum=0)
-    schedule: ScheduleParameters = parameter({}, doc="the learning rate")
-    gradient_clip: float = parameter(0.0, doc="largest gradient norm; 0: no limit", minimum=0)
     class_weights: list[float] = parameter([], doc="weight of each class in the loss; empty: all 1")
     weighting: str = parameter(
         "class_weights",
@@ -148,12 +115,6 @@ class TrainingParameters(ParameterSet):
     initialise_from: str = parameter("", doc="checkpoint whose weights of the same name and shape are the beginning")
     precision: str = parameter("float32", doc="arithmetic of the products; float16 on a GPU only", choices=PRECISIONS)
     tensorboard: bool = parameter(False, doc="whether to log for TensorBoard too (extra tensorboard)")
-    seed: int = parameter(1, doc="seed of weights, order and augmentation")
-    validate_every: int = parameter(500, doc="iterations between validations", minimum=1)
-    checkpoint_every: int = parameter(100, doc="iterations between checkpoints", minimum=1)
-    patience: int = parameter(
-        0, doc="iterations without a better validation that end the training; 0: never", minimum=0
-    )
 
 
 @dataclass(frozen=True)
@@ -179,9 +140,7 @@ def make_trainer(
     with Processes(device).first_before_others():
         data = _data(config, origin, task)
     params = {"dimension": data.dimension, "classes": len(data.class_names), **config.model.params}
-    torch.manual_seed(config.seed)
-    engine = native.best_engine() if config.model.engine == "auto" else config.model.engine
-    network = build(config.model.name, engine=engine, **params)
+    network = config.model.network(params, config.seed)
     if config.initialise_from:
         print(f"{config.initialise_from}: {initialise(network, Path(config.initialise_from))}", file=sys.stderr)
     class_weights = _class_weights(config, data)
@@ -203,22 +162,7 @@ def make_trainer(
         },
         **data.card,
     )
-    schedule = Schedule(**dict(config.schedule), iterations=config.iterations)
-    plan = Plan(
-        iterations=config.iterations,
-        batch_size=config.batch_size,
-        schedule=schedule,
-        optimizer=config.optimizer,
-        weight_decay=config.weight_decay,
-        gradient_clip=config.gradient_clip,
-        class_weights=class_weights,
-        seed=config.seed,
-        validate_every=config.validate_every,
-        checkpoint_every=config.checkpoint_every,
-        patience=config.patience,
-        precision=config.precision,
-        tensorboard=config.tensorboard,
-    )
+    plan = config.plan(class_weights=class_weights, precision=config.precision, tensorboard=config.tensorboard)
     augmentation = dict(config.augmentation)
     return Trainer(
         Checkpoint(Architecture(config.model.name, params), card),
