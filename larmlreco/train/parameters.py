@@ -62,6 +62,17 @@ class LoopParameters(ParameterSet):
         0, doc="iterations without a better validation that end the training; 0: never", minimum=0
     )
 
+    norm_freeze: float = parameter(
+        1.0,
+        doc="part of the iterations after which batch norm keeps its running statistics, to learn with those of "
+        "inference where images differ much; 1: never",
+        minimum=0,
+        maximum=1,
+    )
+    norm_momentum: float = parameter(
+        0.1, doc="weight of a batch in the running statistics of batch norm", minimum=1e-4, maximum=1
+    )
+
     def plan(self, **more: Any) -> Plan:
         """The plan of the training; ``more`` are numbers of it that only some tasks have."""
         return Plan(
@@ -75,5 +86,7 @@ class LoopParameters(ParameterSet):
             validate_every=self.validate_every,
             checkpoint_every=self.checkpoint_every,
             patience=self.patience,
+            norm_freeze=self.norm_freeze,
+            norm_momentum=self.norm_momentum,
             **more,
         )

@@ -33,6 +33,8 @@ class Plan:
     """How to train: see ``fcl/train_segmentation_uboone.fcl`` for the meaning of each number.
 
     ``batch_size`` is that of one process; several processes learn from as many times more items in an iteration.
+    After the part ``norm_freeze`` of the iterations batch norm keeps its running statistics and the weights learn to
+    work with them, as they will at inference; ``norm_momentum`` is the weight of a batch in these statistics.
     """
 
     iterations: int
@@ -48,6 +50,8 @@ class Plan:
     patience: int = 0
     precision: str = "float32"
     tensorboard: bool = False
+    norm_freeze: float = 1.0
+    norm_momentum: float = 0.1
 
 
 class Figures(Protocol):
@@ -88,6 +92,9 @@ class TrainingLoop(ABC):
                 raise ConfigurationError(f"the {name} set holds no image")
         self._checkpoint = checkpoint
         self._network = network.to(device)
+        self._norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d)]
+        for norm in self._norms:
+            norm.momentum = plan.norm_momentum
         self._plan = plan
         self._directory = directory
         self._device = device
@@ -199,6 +206,9 @@ class TrainingLoop(ABC):
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._network.train()
+        if self._iteration >= plan.norm_freeze * plan.iterations:
+            for norm in self._norms:
+                norm.eval()
         with self._precision.cast():
             loss, figures = self._loss(self._iteration)
         figures = self._of_all(float(loss.detach()), figures)

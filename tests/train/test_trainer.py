@@ -33,7 +33,7 @@ def images(n: int, seed: int = 0) -> ImageStore:
     return ImageStore.collect(made)
 
 
-def trainer(directory: Path, iterations: int, seed: int = 3, params: dict[str, int] = PARAMS, **plan: int) -> Trainer:
+def trainer(directory: Path, iterations: int, seed: int = 3, params: dict[str, int] = PARAMS, **plan: float) -> Trainer:
     torch.manual_seed(seed)
     network = build("uresnet", **params)
     card = ModelCard(
@@ -91,6 +91,17 @@ def test_a_resumed_training_gives_the_same_weights(tmp_path: Path) -> None:
         assert torch.equal(value, parts.state_dict[name]), name
     rows = [(tmp_path / name / "training.csv").read_text().splitlines() for name in ("whole", "parts")]
     assert [row.split(",")[0] for row in rows[0]] == [row.split(",")[0] for row in rows[1]]
+
+
+def test_frozen_norms_keep_their_statistics_and_the_rest_goes_on_learning(tmp_path: Path) -> None:
+    trainer(tmp_path / "half", 10, validate_every=5, checkpoint_every=5, norm_momentum=0.5).run()
+    frozen = trainer(tmp_path / "frozen", 20, norm_freeze=0.5, norm_momentum=0.5)
+    frozen.run()
+    half = load_checkpoint(tmp_path / "half" / "last.ckpt").state_dict
+    last = load_checkpoint(tmp_path / "frozen" / "last.ckpt").state_dict
+    for name, value in half.items():
+        learned = not name.startswith("scaling.") and name.rsplit(".", 1)[1] in ("weight", "bias")
+        assert torch.equal(value, last[name]) != learned, name
 
 
 def test_an_interrupt_ends_with_a_checkpoint(tmp_path: Path) -> None:
