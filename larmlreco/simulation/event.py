@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from larmlreco.argon import recombined_electrons, survival
 from larmlreco.errors import ConfigurationError
 from larmlreco.geometry import Detector, detector
 from larmlreco.labels import SEMANTIC_NAMES
@@ -13,7 +14,7 @@ from larmlreco.products import ChannelStatus, Hits, Product, ProductKey, TruePar
 from larmlreco.simulation.geant import Deposits, Geant4, Primary, Tracks, Volume
 from larmlreco.simulation.generators import Content, cosmics
 from larmlreco.simulation.hits import find_hits
-from larmlreco.simulation.response import PlaneSignal, dead_blocks, plane_signal, recombined_electrons, survival
+from larmlreco.simulation.response import PlaneSignal, dead_blocks, plane_signal
 from larmlreco.simulation.settings import ReadoutSettings, SimulationSettings
 from larmlreco.truth.pixels import plane_arrivals
 from larmlreco.truth.semantic import classify

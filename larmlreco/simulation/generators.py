@@ -7,13 +7,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from larmlreco.argon import DENSITY_G_CM3
 from larmlreco.errors import ConfigurationError, valid_choices
 from larmlreco.geometry import Detector
 from larmlreco.io.hepevt import FinalStateParticle, HepEvtFile
 from larmlreco.masses import kinetic_energy
 from larmlreco.simulation.geant import Primary, Volume
 from larmlreco.simulation.neutrino import interaction
-from larmlreco.simulation.response import DENSITY_G_CM3
 from larmlreco.simulation.settings import (
     ContentSettings,
     CosmicSettings,

@@ -1,4 +1,4 @@
-"""From energy deposits to wires: recombination, arrival times, pulses, gain, noise, dead channels, zero suppression."""
+"""From charge that arrives to wires: pulses, gain, noise, dead channels, zero suppression."""
 
 from dataclasses import dataclass
 
@@ -13,35 +13,10 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
-W_MEV = 23.6e-6
-"""Energy (MeV) of one electron-ion pair in liquid argon."""
-
-DENSITY_G_CM3 = 1.396
-_BOX_ALPHA, _BOX_BETA = 0.93, 0.212
-_SHORTEST_STEP_CM = 0.01
-_LOWEST_DEDX = 1.0
 _REACH_SIGMA = 4.5
 _CHUNK = 200_000
 _NEAR_SIGNAL = 0.5
 """Samples with less signal than this part of the noise start no ROI: noise alone makes none."""
-
-
-def recombined_electrons(energy: Float64, length: Float64, field_kv_cm: float) -> Float64:
-    """Electrons (N,) that escape recombination for deposits (MeV) along steps (cm): the modified Box model.
-
-    ArgoNeuT (JINST 8 P08005). Steps shorter than 0.1 mm count as 0.1 mm, and dE/dx below 1 MeV/cm as 1 MeV/cm, where
-    the model has left its range.
-    """
-    dedx = np.maximum(energy / np.maximum(length, _SHORTEST_STEP_CM), _LOWEST_DEDX)
-    xi = _BOX_BETA * dedx / (DENSITY_G_CM3 * field_kv_cm)
-    return np.asarray(energy / W_MEV * np.log(_BOX_ALPHA + xi) / xi)
-
-
-def survival(drift_us: Float64, lifetime_ms: float) -> Float64:
-    """Part of the electrons (N,) that impurities leave after this drift time; all for lifetime 0."""
-    if lifetime_ms <= 0:
-        return np.ones(len(drift_us))
-    return np.exp(-drift_us / (lifetime_ms * 1000))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from larmlreco.argon import dedx_of_charge, recombination, recombined_electrons, survival
 from larmlreco.geometry import detector
 from larmlreco.io import open_file
 from larmlreco.io.truth_npz import TruthArchive
@@ -16,8 +17,6 @@ from larmlreco.simulation.response import (
     dead_blocks,
     plane_signal,
     pulses,
-    recombined_electrons,
-    survival,
 )
 from larmlreco.simulation.settings import ReadoutSettings
 from larmlreco.truth.pixels import plane_arrivals
@@ -188,3 +187,10 @@ def test_the_response_is_that_of_the_reference_sample(shared_path: Callable[[str
     assert ours.adc.sum() == pytest.approx(theirs.adc.sum(), rel=0.005)
     reader.close()
     truth.close()
+
+
+def test_charge_of_a_track_gives_its_stopping_power_back() -> None:
+    dedx = np.array([1.5, 2.1, 8.0, 20.0])
+    per_cm = recombined_electrons(0.3 * dedx, np.full(4, 0.3), 0.273) / 0.3
+    assert dedx_of_charge(per_cm, 0.273) == pytest.approx(dedx)
+    assert recombination(2.1, 0.273) == pytest.approx(0.634, abs=1e-3)
