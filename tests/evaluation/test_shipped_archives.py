@@ -1,20 +1,43 @@
-"""The shipped archives on the evaluation sample that the repository carries."""
+"""The shipped archives on the evaluation samples that the repository carries.
+
+A few events: far from the errors of a sample, near enough to see a broken chain.
+"""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from larmlreco.cli.main import main
 
-DEMO = Path(__file__).resolve().parents[2] / "demo" / "sim_uboone_demo.root"
+DEMO = Path(__file__).resolve().parents[2] / "demo"
+
+THIN_VOXELS = """#include "evaluate_voxels.fcl"
+physics.producers.segmentation.images: ["thin"]
+physics.analyzers.evaluation.planes: ["thin"]
+physics.analyzers.curves.planes: ["thin"]
+"""
+
+
+def figures(config: str, sample: str, capsys: pytest.CaptureFixture[str]) -> Any:
+    assert main(["evaluate", "-c", config, "-s", str(DEMO / sample), "--json"]) == 0
+    out = capsys.readouterr().out
+    return json.loads(out[out.index("{") :])["evaluation"]
 
 
 def test_plane_segmentation(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "-c", "evaluate_segmentation_uboone.fcl", "-s", str(DEMO), "--json"]) == 0
-    out = capsys.readouterr().out
-    figures = json.loads(out[out.index("{") :])["evaluation"]
-    # two events: far from the errors of a sample, near enough to see a broken chain
-    assert figures["pixels"]["five_classes"]["accuracy"]["value"] > 0.9
-    assert figures["pixels"]["track_shower"]["accuracy"]["value"] > 0.95
-    assert figures["hits"]["five_classes"]["accuracy"]["value"] > 0.9
+    found = figures("evaluate_segmentation_uboone.fcl", "sim_uboone_demo.root", capsys)
+    assert found["pixels"]["five_classes"]["accuracy"]["value"] > 0.9
+    assert found["pixels"]["track_shower"]["accuracy"]["value"] > 0.95
+    assert found["hits"]["five_classes"]["accuracy"]["value"] > 0.9
+
+
+def test_voxel_segmentation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = tmp_path / "thin.fcl"
+    job.write_text(THIN_VOXELS)
+    found = figures(str(job), "sim_voxels_demo.root", capsys)["thin"]
+    assert found["five_classes"]["events"] == 8
+    assert found["five_classes"]["accuracy"]["value"] > 0.94
+    assert found["track_shower"]["accuracy"]["value"] > 0.96
+    assert all(found["five_classes"]["classes"][name]["value"] > 0.85 for name in ("HIP", "MIP", "shower"))
