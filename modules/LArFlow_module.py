@@ -1,6 +1,7 @@
 """Producer of partners between wire planes, and of points in space."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ from larmlreco.errors import ConfigurationError
 from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
 from larmlreco.geometry import Detector, ReadoutPlane, detector
 from larmlreco.images import dead_channels, hits_of_pixels
-from larmlreco.inference import load_archive
+from larmlreco.inference import Archive, load_archive
 from larmlreco.products import (
     Assns,
     ChannelStatus,
@@ -34,8 +35,9 @@ from larmlreco.reco.candidates import (
     silent_channels,
 )
 from larmlreco.reco.crops import CropSettings, score_in_crops
-from larmlreco.reco.flow import FLAGS, Choice, Points, choose, make_points, partner_pixels, partner_wires
+from larmlreco.reco.flow import FLAGS, Choice, Points, choose, make_points, partner_pixels, partner_wires, row_length
 from larmlreco.reco.semantic import scores_of_hits
+from larmlreco.reco.shifts import frame_of, said_of_pixels, shift_input, shift_scores
 
 Int64 = npt.NDArray[np.int64]
 
@@ -53,8 +55,9 @@ class _Volume:
 class LArFlow(Producer):
     """Find the partners of every pixel on the other planes, and the points in space that they make.
 
-    A network in a TorchScript archive scores all candidates: pixels of the three planes of a TPC in one row whose wires
-    meet. Puts, for every TPC (one instance each, ``tpc0``; where there is one TPC the instance is empty):
+    Candidates are pixels of the three planes of a TPC in one row whose wires meet. The network in a TorchScript archive
+    scores them, or it shifts pixels to other planes and the candidates near the shifts score; the archive's outputs say
+    which. Puts, for every TPC (one instance each, ``tpc0``; where there is one TPC the instance is empty):
     ``SpacePoints``, with the links ``Assns`` ``<instance>_hits`` and ``<instance>_wires`` from points to the hits and
     wires of their pixels, where those are given; ``SemanticScores`` of the points, charge-weighted means of their
     pixels, where ``segmentation`` is given; and ``FlowPoints`` for every direction, ``Y2U`` or ``tpc0_Y2U``.
@@ -109,16 +112,15 @@ class LArFlow(Producer):
             task="flow",
             detector=config.detector,
             planes={plane.view for plane in planes.values()},
-            outputs=["score"],
             allow_other_detector=config.allow_other_detector,
         )
         card = self._archive.card
-        wanted, known = [name for name, _ in FEATURES], [feature.name for feature in card.features]
-        if known != wanted:
-            raise ConfigurationError(
-                f"archive {config.archive}: candidates have the features {', '.join(wanted)}; "
-                f"the card has {', '.join(known)}"
-            )
+        self._shifts = any(key.startswith("flow_") for key in card.outputs)
+        if self._shifts:
+            self._check_shifts(config, context.label)
+        else:
+            self._archive.check(detector=card.detector, outputs=["score"])
+            _check_features(self._archive, "candidates", [name for name, _ in FEATURES])
         context.register_model(self._archive.path.name, card.sha256)
         self._meta = {
             "model": self._archive.path.name,
@@ -179,18 +181,45 @@ class LArFlow(Producer):
                     event.id,
                     len(found.limited_rows),
                 )
-            score = score_in_crops(
+            found, score = self._judged(found, planes)
+            choices = choose(found, planes, score, [len(pixels) for pixels in images])
+            self._put_flow(event, volume, found, planes, choices)
+            rebin = int(images[0].meta["rebin"])
+            points = make_points(found, planes, choices, self._detector, rebin, self._min_score)
+            self._put_points(event, volume, images, points, len(found.limited_rows))
+
+    def _judged(self, found: Candidates, planes: list[PlanePixels]) -> tuple[Candidates, npt.NDArray[Any]]:
+        """Candidates that the network knows of, and their scores."""
+        if not self._shifts:
+            return found, score_in_crops(
                 lambda coords, features: self._archive(coords, features)["score"],
                 candidate_coords(found, planes),
                 candidate_features(planes, found, self._scale),
                 found,
                 CropSettings(self._crop_rows, self._crop_wires, planes[-1].plane.pitch),
             )
-            choices = choose(found, planes, score, [len(pixels) for pixels in images])
-            self._put_flow(event, volume, found, planes, choices)
-            rebin = int(images[0].meta["rebin"])
-            points = make_points(found, planes, choices, self._detector, rebin, self._min_score)
-            self._put_points(event, volume, images, points, len(found.limited_rows))
+        frame = frame_of([plane.plane for plane in planes])
+        rows = shift_input(planes, frame)
+        outputs = self._archive(rows.coords, self._scale * rows.charge[:, np.newaxis])
+        score = shift_scores(found, said_of_pixels(rows, planes, frame, outputs, self._archive.card.planes))
+        known = np.flatnonzero(np.isfinite(score))
+        return found.take(known), score[known]
+
+    def _check_shifts(self, config: Parameters, label: str) -> None:
+        """Raise ``ConfigurationError`` where shifts cannot be used as the job asks for."""
+        _check_features(self._archive, "pixels", ["adc"])
+        if config.crop_rows or config.crop_wires:
+            raise ConfigurationError(
+                f"{label}: {config.archive} shifts pixels, for which there are no crops; "
+                "expected crop_rows: 0 and crop_wires: 0"
+            )
+        for volume in self._volumes:
+            try:
+                frame_of(self._detector.tpcs[volume.tpc].planes)
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"{label}: {config.archive} cannot be used for {config.detector}: {error}"
+                ) from error
 
     def _put_flow(
         self,
@@ -250,6 +279,7 @@ class LArFlow(Producer):
                 "tpc": volume.tpc,
                 "images": branches,
                 "min_score": self._min_score,
+                "row_length": row_length(self._detector, int(images[0].meta["rebin"])),
                 "n_limited_rows": n_limited_rows,
             },
         )
@@ -285,6 +315,14 @@ class LArFlow(Producer):
             np.concatenate(pair_scores), np.concatenate(pair_charge), np.concatenate(pair_point), len(points.x)
         )
         return SemanticScores(scores=mean, label=label, meta={**meta, "target": target})
+
+
+def _check_features(archive: Archive, rows: str, wanted: list[str]) -> None:
+    known = [feature.name for feature in archive.card.features]
+    if known != wanted:
+        raise ConfigurationError(
+            f"archive {archive.path}: {rows} have the features {', '.join(wanted)}; the card has {', '.join(known)}"
+        )
 
 
 def _volumes(mine: Detector, names: list[str], label: str) -> list[_Volume]:

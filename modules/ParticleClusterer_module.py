@@ -64,7 +64,9 @@ class ParticleClusterer(Producer):
         charge_scale: float = parameter(1.0, doc="what the network sees of a unit of charge", unit="MeV")
         hits: InputTag | None = parameter(None, doc="hits to link clusters to; @nil: none")
         hit_links: InputTag | None = parameter(
-            None, doc="links (Assns) from voxels to hits; @nil: those that points hold"
+            None,
+            doc="links (Assns) from voxels to hits, of the instance that an image's name and this one's make together; "
+            "@nil: those that points hold",
         )
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
@@ -116,7 +118,7 @@ class ParticleClusterer(Producer):
             if config.hits is not None:
                 self.produces(Assns, f"{name}hits")
                 if config.hit_links is not None:
-                    tag = InputTag(config.hit_links.label, name, config.hit_links.process)
+                    tag = InputTag(config.hit_links.label, name + config.hit_links.instance, config.hit_links.process)
                     self._links[name] = self.consumes(Assns, tag)
 
     def produce(self, event: Event) -> None:

@@ -28,6 +28,8 @@ class Voxels(Product):
     y: Int32 = array_field("i4", "index along y (up)")
     z: Int32 = array_field("i4", "index along z (beam)")
     energy: Float32 = array_field("f4", "energy in the voxel", unit="MeV")
+    two_planes: Float32 = array_field("f4", "part of the energy that only two planes saw, 0 to 1", fill=0)
+    infilled: Float32 = array_field("f4", "part of the energy that was filled in, not measured, 0 to 1", fill=0)
     origin: Float32 = array_field(
         "f4", "corner of voxel (0, 0, 0), one row", unit="cm", rows="image", parts=("x", "y", "z")
     )

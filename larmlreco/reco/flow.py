@@ -157,13 +157,12 @@ def make_points(
         flags |= np.where(best.state[:, plane] == DEAD, FLAGS[f"dead_{plane}"], 0)
         flags |= np.where(best.state[:, plane] == NEAR, FLAGS[f"near_{plane}"], 0)
     all_seen = (best.state == SEEN).all(axis=1)
-    row_length = rebin * detector.tick_period * detector.drift_speed
     return Points(
         candidate=candidate,
         x=detector.tick_to_x((best.row + 0.5) * rebin - 0.5, planes[0].plane.tpc),
         y=best.y,
         z=best.z,
-        covariance=_covariance(best, planes, row_length) / np.maximum(score, 1e-3)[:, np.newaxis],
+        covariance=_covariance(best, planes, row_length(detector, rebin)) / np.maximum(score, 1e-3)[:, np.newaxis],
         score=score,
         consistency=np.where(all_seen, np.abs(best.residual) * planes[-1].plane.pitch, -1.0),
         flags=flags,
@@ -198,8 +197,13 @@ def _distinct(found: Candidates, candidate: Int64, score: Float64) -> tuple[Int6
     return candidate[kept], score[kept]
 
 
-def _covariance(best: Candidates, planes: Sequence[PlanePixels], row_length: float) -> Float64:
-    """Covariance (P, 6): xx, yx, yy, zx, zy, zz (cm2) from the length of a row and the pitches of the wires seen."""
+def row_length(detector: Detector, rebin: int) -> float:
+    """Length (cm) along the drift of a row of ``rebin`` samples."""
+    return rebin * detector.tick_period * detector.drift_speed
+
+
+def _covariance(best: Candidates, planes: Sequence[PlanePixels], length: float) -> Float64:
+    """Covariance (P, 6): xx, yx, yy, zx, zy, zz (cm2) from the length of a row (cm) and the pitches of the wires."""
     yy, yz, zz = (np.zeros(len(best)) for _ in range(3))
     for number, pixels in enumerate(planes):
         ny, nz = pixels.plane.normal
@@ -209,5 +213,5 @@ def _covariance(best: Candidates, planes: Sequence[PlanePixels], row_length: flo
         zz += weight * nz * nz
     determinant = yy * zz - yz * yz
     zero = np.zeros(len(best))
-    xx = np.full(len(best), row_length**2 / 12)
+    xx = np.full(len(best), length**2 / 12)
     return np.column_stack([xx, zero, zz / determinant, zero, -yz / determinant, yy / determinant])

@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
+from larmlreco.geometry import Detector
 from larmlreco.labels import SEMANTIC_NAMES, Semantic
 from larmlreco.products import TrueLabels, TrueParticles, TrueSteps, Voxels
 from larmlreco.products.base import Json
@@ -166,6 +168,69 @@ def voxels_of_steps(
     deposits = voxel_deposits(position, steps.de, rows, grid, smear=smear, threshold=threshold)
     instance = particle_rows(particles.instance, particles.id)
     return labelled_voxels(deposits, grid, particles.semantic, instance, particles.id, target)
+
+
+def labels_of_reconstructed(
+    voxels: Voxels,
+    steps: TrueSteps,
+    particles: TrueParticles,
+    detector: Detector,
+    target: str,
+    *,
+    radius: float = 1.0,
+) -> TrueLabels:
+    """True class and cluster of reconstructed voxels: those of the nearest true voxel within ``radius`` cm.
+
+    The true voxels are those of the steps that the images can show, where they seem to be for charge freed at the
+    trigger, as reconstructed points are, on the grid of ``voxels``. Of several that are equally near the one with most
+    energy decides, then the first; voxels without one (ghosts) have -1. Reads ``shape`` and ``tpc`` of the voxels'
+    meta; ``target``: their branch name. Raises ``ValueError`` for a step of an unknown particle.
+    """
+    tpc, shape = int(voxels.meta["tpc"]), voxels.meta["shape"]
+    pitch = float(voxels.pitch[0])
+    x, y, z = voxels.origin[0].astype(np.float64).tolist()
+    grid = VoxelGrid((int(shape[0]), int(shape[1]), int(shape[2])), pitch, (x, y, z))
+    rows = particle_rows(steps.particle, particles.id)
+    seen = (steps.tick >= 0) & (steps.tick < detector.image_samples) & (steps.electrons > 0)
+    active = detector.tpcs[tpc].active
+    if len(detector.tpcs) > 1 and active is not None:
+        place = np.column_stack([steps.x, steps.y, steps.z])
+        seen &= ((place >= active[:, 0]) & (place <= active[:, 1])).all(axis=1)
+    apparent = np.column_stack([detector.tick_to_x(steps.tick, tpc), steps.y, steps.z])[seen]
+    deposits = voxel_deposits(apparent, steps.de[seen], rows[seen], grid)
+    instance = particle_rows(particles.instance, particles.id)
+    true, labels = labelled_voxels(deposits, grid, particles.semantic, instance, particles.id, target)
+    nearest = nearest_voxels(
+        np.column_stack([voxels.x, voxels.y, voxels.z]), deposits.index, true.energy, radius / pitch
+    )
+    return TrueLabels(
+        label=np.append(labels.label, -1)[nearest],
+        cluster=np.append(labels.cluster, -1)[nearest],
+        particle=np.append(labels.particle, -1)[nearest],
+        meta=labels.meta,
+    )
+
+
+def nearest_voxels(index: npt.ArrayLike, others: npt.ArrayLike, energy: npt.ArrayLike, radius: float) -> Int64:
+    """Row (N,) of the voxel of ``others`` (M, 3), distinct, nearest to each voxel (N, 3) within ``radius`` voxels.
+
+    -1: none. Of several equally near ones that with most energy (M,), then the first.
+    """
+    mine, theirs = (np.asarray(a, dtype=np.int64).reshape(-1, 3) for a in (index, others))
+    out = np.full(len(mine), -1, dtype=np.int64)
+    if not len(mine) or not len(theirs):
+        return out
+    tree = cKDTree(theirs)
+    distance, _ = tree.query(mine, distance_upper_bound=radius * (1 + 1e-9))
+    some = np.flatnonzero(np.isfinite(distance))
+    found = tree.query_ball_point(mine[some], distance[some] + 1e-6, return_sorted=True)
+    count = np.array([len(f) for f in found], dtype=np.int64)
+    row = np.repeat(some, count)
+    other = np.concatenate([np.asarray(f, dtype=np.int64) for f in found]) if len(some) else out[:0]
+    order = np.lexsort((other, -np.asarray(energy, dtype=np.float64)[other], row))
+    _, first = np.unique(row[order], return_index=True)
+    out[some] = other[order[first]]
+    return out
 
 
 def connected_pieces(index: npt.ArrayLike, group: npt.ArrayLike) -> Int64:
