@@ -1,0 +1,288 @@
+"""Candidate sites for charge in dead regions: the dead sites that measured charge can reach.
+
+A network says which candidates are active and with what energy (LArDRIP; MicroBooNE's sparse infill), so candidates
+must hold the truth and stay few. Taken are the dead sites of three kinds: next to measured charge; on straight lines
+between measured charge at the borders of a dead region; and in cones that continue the charge at a border, for what
+ends inside. The number of candidates so grows with the charge at the borders, not with the size of the dead region.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Index = npt.NDArray[np.integer[Any]]
+
+FEATURES: tuple[str, ...] = ("charge", "is_candidate")
+"""Columns of :func:`infill_features`; the first is charge (ADC) of pixels, energy (MeV) of voxels."""
+
+# The direction of charge at a border: away from the middle of its neighbours.
+_NEIGHBOURS, _NEIGHBOUR_RADIUS = 24, 8.0
+_CLEAR = 0.5  # sites from that middle; charge whose neighbours lie on all sides has no direction
+_DENSE, _DENSE_RADIUS = 4, 4.0  # nor has charge with fewer sites, itself included, so near
+_AHEAD = 0.8  # least cosine of direction and line
+_PAIRS = 1_000_000  # sites at borders that are compared; with more the reach is halved until there are fewer
+
+
+@dataclass(frozen=True)
+class CandidateSettings:
+    """What makes a candidate; lengths are in sites (pixels or voxels).
+
+    ``reach``: longest line between two borders where the charge at both points along it; ``limit``: most candidates of
+    an event, those nearest to measured charge; ``value``: charge that a candidate shows to the network: ``zero``,
+    ``random`` (that of a measured site, drawn) or ``minus_one``.
+
+    ``partners`` and ``partner_reach``: a line leads to the nearest partners within this length whatever the direction
+    of the charge. ``halo``: dead sites this near (largest difference of a coordinate) to charge at a border are
+    candidates; ``width``: the same for lines and cones. ``extension``: length of the cones that continue charge;
+    ``opening``: how far they have opened at their end. ``pair_limit``: most lines of an event, the shortest.
+    """
+
+    reach: int = 40
+    limit: int = 100_000
+    value: Literal["zero", "random", "minus_one"] = "zero"
+    halo: int = 2
+    width: int = 1
+    extension: int = 10
+    opening: int = 1
+    partners: int = 3
+    partner_reach: int = 16
+    pair_limit: int = 10_000
+
+    def __post_init__(self) -> None:
+        lengths = (self.reach, self.partners, self.partner_reach, self.halo, self.width, self.extension, self.opening)
+        if min(lengths) < 0 or self.limit < 1 or self.pair_limit < 1:
+            raise ValueError(f"lengths and partners must be 0 or more, limits 1 or more; got {self}")
+        if self.value not in ("zero", "random", "minus_one"):
+            raise ValueError(f"value must be zero, random or minus_one; got {self.value!r}")
+
+
+class DeadRegion(Protocol):
+    """Where nothing is seen."""
+
+    def contains(self, coords: Int64) -> Bools:
+        """Whether sites (K, D) are dead (K,)."""
+
+
+@dataclass(frozen=True)
+class DeadWires:
+    """Dead wires of a plane image: ``dead`` (n_wires,) by the first coordinate; rows lie in [0, ``n_rows``), 0: any."""
+
+    dead: Bools
+    n_rows: int = 0
+
+    def contains(self, coords: Int64) -> Bools:
+        """Whether pixels (K, 2), wire and row, are dead (K,)."""
+        wire = coords[:, 0]
+        inside = (wire >= 0) & (wire < len(self.dead))
+        if self.n_rows:
+            inside &= (coords[:, 1] >= 0) & (coords[:, 1] < self.n_rows)
+        return np.asarray(inside & np.append(self.dead, False)[np.where(inside, wire, -1)])
+
+
+@dataclass(frozen=True)
+class DeadBoxes:
+    """Boxes of dead sites: ``low`` and ``high`` (B, D), both included."""
+
+    low: Int64
+    high: Int64
+
+    def contains(self, coords: Int64) -> Bools:
+        """Whether sites (K, D) lie in a box (K,)."""
+        found = np.zeros(len(coords), dtype=np.bool_)
+        for low, high in zip(self.low, self.high, strict=True):
+            found |= ((coords >= low) & (coords <= high)).all(axis=1)
+        return found
+
+
+@dataclass(frozen=True)
+class FoundCandidates:
+    """Candidate ``sites`` (M, D), sorted by their coordinates, distinct, none measured.
+
+    ``limited``: some were left out, see :class:`CandidateSettings`.
+    """
+
+    sites: Int64
+    limited: bool
+
+
+def plane_candidates(
+    coords: Index, dead_wires: Bools, settings: CandidateSettings = CandidateSettings(), n_rows: int = 0
+) -> FoundCandidates:
+    """Candidates on the dead wires of a plane for measured pixels (N, 2), wire and row.
+
+    ``dead_wires`` (n_wires,); ``n_rows`` of the image bound the candidates, 0: no bound. Raises ``ValueError`` for
+    coordinates of another shape.
+    """
+    return _candidates(coords, DeadWires(np.asarray(dead_wires, dtype=np.bool_), n_rows), settings, 2)
+
+
+def voxel_candidates(
+    coords: Index, dead: DeadRegion, settings: CandidateSettings = CandidateSettings()
+) -> FoundCandidates:
+    """Candidates in a dead region for measured voxels (N, 3).
+
+    Raises ``ValueError`` for coordinates of another shape.
+    """
+    return _candidates(coords, dead, settings, 3)
+
+
+def infill_features(
+    charge: npt.ArrayLike,
+    n_candidates: int,
+    settings: CandidateSettings = CandidateSettings(),
+    random: np.random.Generator | None = None,
+) -> Float32:
+    """Features (N + M, 2) of measured sites with ``charge`` (N,) and of the M candidates after them (``FEATURES``).
+
+    ``random`` draws the values of candidates where the settings ask for that; by default from a fixed seed.
+    """
+    measured = np.asarray(charge, dtype=np.float32)
+    values = np.full(n_candidates, -1 if settings.value == "minus_one" else 0, dtype=np.float32)
+    if settings.value == "random" and len(measured):
+        values = (random or np.random.default_rng(0)).choice(measured, n_candidates)
+    flag = np.repeat(np.array([0, 1], dtype=np.float32), [len(measured), n_candidates])
+    return np.column_stack([np.concatenate([measured, values]), flag])
+
+
+def _candidates(coords: Index, dead: DeadRegion, settings: CandidateSettings, dimension: int) -> FoundCandidates:
+    sites = np.asarray(coords)
+    if sites.ndim != 2 or sites.shape[1] != dimension or sites.dtype.kind not in "iu":
+        raise ValueError(f"coordinates must be integers (N, {dimension}); got {sites.dtype} {sites.shape}")
+    none = FoundCandidates(np.zeros((0, dimension), dtype=np.int64), False)
+    if not len(sites):
+        return none
+    margin = settings.reach + settings.halo + settings.extension + settings.opening + settings.width
+    keys = _Keys.around(sites.astype(np.int64), margin)
+    measured = np.unique(keys.of(sites.astype(np.int64)))
+    sites = keys.sites(measured)
+    border = sites[_at_border(sites, dead)]
+    if not len(border):
+        return none
+    direction = _directions(border, sites)
+    lines, limited = _between(border, direction, dead, settings)
+    onward = _onward(border, direction, dead, settings)
+    paths = keys.sites(np.unique(keys.of(np.concatenate([lines, onward]))))
+    around = np.concatenate([_dilated(paths, settings.width), _dilated(border, settings.halo)])
+    found = keys.sites(np.setdiff1d(keys.of(around), measured))
+    found = found[dead.contains(found)]
+    if len(found) > settings.limit:
+        distance, _ = cKDTree(border).query(found)
+        found = found[np.sort(np.argsort(distance, kind="stable")[: settings.limit])]
+        limited = True
+    return FoundCandidates(found, limited)
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """One number for a site in a box, ordered as the coordinates."""
+
+    low: Int64
+    shape: Int64
+
+    @classmethod
+    def around(cls, sites: Int64, margin: int) -> "_Keys":
+        low = sites.min(axis=0) - margin
+        return cls(low, sites.max(axis=0) + margin + 1 - low)
+
+    def of(self, sites: Int64) -> Int64:
+        return np.asarray(np.ravel_multi_index(tuple((sites - self.low).T), tuple(self.shape)), dtype=np.int64)
+
+    def sites(self, keys: Int64) -> Int64:
+        return np.column_stack(np.unravel_index(keys, tuple(self.shape))).astype(np.int64) + self.low
+
+
+def _offsets(radius: int, dimension: int) -> Int64:
+    """All steps (K, D) whose coordinates are at most ``radius``."""
+    return np.array(list(product(range(-radius, radius + 1), repeat=dimension)), dtype=np.int64)
+
+
+def _dilated(sites: Int64, radius: int) -> Int64:
+    return (sites[:, np.newaxis] + _offsets(radius, sites.shape[1])).reshape(-1, sites.shape[1])
+
+
+def _at_border(sites: Int64, dead: DeadRegion) -> Bools:
+    """Whether a dead site is one or two steps along an axis from sites (N, D)."""
+    dimension = sites.shape[1]
+    steps = np.concatenate([length * np.eye(dimension, dtype=np.int64) for length in (-2, -1, 1, 2)])
+    near = (sites[:, np.newaxis] + steps).reshape(-1, dimension)
+    return np.asarray(dead.contains(near).reshape(len(sites), -1).any(axis=1))
+
+
+def _directions(border: Int64, sites: Int64) -> Float64:
+    """Unit vectors (B, D) from the middle of its measured neighbours to each site at a border; 0: none is clear."""
+    tree = cKDTree(sites)
+    distance, neighbour = tree.query(border, min(_NEIGHBOURS, len(sites)), distance_upper_bound=_NEIGHBOUR_RADIUS)
+    known = np.isfinite(distance).reshape(len(border), -1)
+    places = np.append(sites, np.zeros_like(sites[:1]), axis=0)[neighbour.reshape(len(border), -1)]
+    away = border - (places * known[..., np.newaxis]).sum(axis=1) / known.sum(axis=1, keepdims=True)
+    length = np.linalg.norm(away, axis=1)
+    clear = (length > _CLEAR) & ((distance.reshape(len(border), -1) <= _DENSE_RADIUS).sum(axis=1) >= _DENSE)
+    return np.where(clear[:, np.newaxis], away / np.maximum(length, _CLEAR)[:, np.newaxis], 0.0)
+
+
+def _between(border: Int64, direction: Float64, dead: DeadRegion, settings: CandidateSettings) -> tuple[Int64, bool]:
+    """Sites on the lines between sites at borders that lead through a dead region, and whether there were too many.
+
+    A line is drawn to the nearest partners, and to those that lie ahead where both sites continue the charge.
+    """
+    tree, reach = cKDTree(border), float(settings.reach)
+    while reach > 1 and tree.count_neighbors(tree, reach) > 2 * _PAIRS:
+        reach /= 2
+    pairs = tree.query_pairs(reach, output_type="ndarray")
+    start, step = border[pairs[:, 0]], border[pairs[:, 1]] - border[pairs[:, 0]]
+    through = np.zeros(len(pairs), dtype=np.bool_)
+    for quarter in (1, 2, 3):
+        through |= dead.contains(start + (quarter * step + 2) // 4)
+    pairs, step = pairs[through], step[through]
+    length = np.linalg.norm(step, axis=1)
+    ahead = np.ones(len(pairs), dtype=np.bool_)
+    for end, sign in ((0, 1.0), (1, -1.0)):
+        ahead &= sign * (step * direction[pairs[:, end]]).sum(axis=1) >= _AHEAD * length
+    wanted = ahead | (length <= settings.partner_reach) & _nearest(pairs, length, len(border), settings.partners)
+    pairs, step, length = pairs[wanted], step[wanted], length[wanted]
+    limited = reach < settings.reach or len(pairs) > settings.pair_limit
+    if len(pairs) > settings.pair_limit:
+        shortest = np.lexsort((pairs[:, 1], pairs[:, 0], length))[: settings.pair_limit]
+        pairs, step = pairs[shortest], step[shortest]
+    return _lines(border[pairs[:, 0]], step), limited
+
+
+def _nearest(pairs: Int64, length: Float64, n: int, partners: int) -> Bools:
+    """Whether a pair (P, 2) of the n sites is among the shortest of either of its sites."""
+    site = np.concatenate([pairs[:, 0], pairs[:, 1]])
+    pair = np.tile(np.arange(len(pairs)), 2)
+    order = np.lexsort((pair, length[pair], site))
+    count = np.bincount(site, minlength=n)
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
+    near = np.zeros(len(pairs), dtype=np.bool_)
+    near[pair[order[rank < partners]]] = True
+    return near
+
+
+def _onward(border: Int64, direction: Float64, dead: DeadRegion, settings: CandidateSettings) -> Int64:
+    """Sites in the cones that continue charge at a border."""
+    dimension = border.shape[1]
+    clear = direction.any(axis=1) & (settings.extension > 0)
+    ahead = np.floor(direction[clear] * settings.extension + 0.5).astype(np.int64)
+    spread = np.unique(_offsets(1, dimension) * settings.opening, axis=0)
+    start = np.repeat(border[clear], len(spread), axis=0)
+    step = (ahead[:, np.newaxis] + spread).reshape(-1, dimension)
+    into = dead.contains(start + (step + 2) // 4) | dead.contains(start + (step + 1) // 2)
+    return _lines(start[into], step[into])
+
+
+def _lines(start: Int64, step: Int64) -> Int64:
+    """Sites on straight lines from ``start`` to ``start + step`` (L, D), one for each step along the longest axis."""
+    length = np.abs(step).max(axis=1, initial=0)
+    line = np.repeat(np.arange(len(start)), length)
+    at = np.arange(len(line)) - np.repeat(np.cumsum(length) - length, length) + 1
+    long = length[line, np.newaxis]
+    return np.asarray(start[line] + (2 * at[:, np.newaxis] * step[line] + long) // (2 * long))
