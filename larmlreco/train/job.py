@@ -26,13 +26,13 @@ from larmlreco.train.precision import PRECISIONS
 from larmlreco.train.processes import Processes
 from larmlreco.train.semantic import Trainer, inverse_frequency
 from larmlreco.train.store import ImageStore
-from larmlreco.train.transfer import initialise
+from larmlreco.train.transfer import ARCHIVE, initialise
 from larmlreco.train.voxels import VoxelSource, voxel_images
 
 VOXEL_DETECTOR = "liquid_argon"
 """What the card of a network for voxels names as its detector: any volume of the same voxels."""
 
-WEIGHTINGS = ("class_weights", "inverse_frequency", "particles")
+WEIGHTINGS = ("class_weights", "inverse_frequency", "images", "particles")
 """What weighs the pixels in the loss."""
 
 HEADS: Mapping[str, str] = MappingProxyType(
@@ -107,18 +107,23 @@ class TrainingParameters(LoopParameters):
     class_weights: list[float] = parameter([], doc="weight of each class in the loss; empty: all 1")
     weighting: str = parameter(
         "class_weights",
-        doc="weights in the loss: class_weights; inverse_frequency: all classes weigh the same; particles: the vertex "
-        "and every particle of an image weigh the same (SSNet's pixel weights without its background; planes)",
+        doc="weights in the loss: class_weights; inverse_frequency: all classes weigh the same; images: all images "
+        "do, however many pixels they have; particles: the vertex and every particle of an image do (SSNet's pixel "
+        "weights without its background; planes)",
         choices=WEIGHTINGS,
     )
     augmentation: AugmentationParameters = parameter({}, doc="changes of the images")
-    initialise_from: str = parameter("", doc="checkpoint whose weights of the same name and shape are the beginning")
+    initialise_from: str = parameter(
+        "",
+        doc="checkpoint whose weights of the same name and shape are the beginning, or an archive (.ts), whose norms "
+        "are folded into them: with norm_freeze: 0",
+    )
     precision: str = parameter("float32", doc="arithmetic of the products; float16 on a GPU only", choices=PRECISIONS)
     tensorboard: bool = parameter(False, doc="whether to log for TensorBoard too (extra tensorboard)")
 
 
 @dataclass(frozen=True)
-class _Data:
+class ImageData:
     """The images of a training and what the card says of them."""
 
     images: Mapping[str, ImageStore]
@@ -138,10 +143,18 @@ def make_trainer(
     ``origin`` tells where the keys of the table were written; ``task`` is a key of :data:`HEADS`.
     """
     with Processes(device).first_before_others():
-        data = _data(config, origin, task)
+        data = image_data(config.data, origin, task, config.weighting == "particles")
+    images = data.images
+    if config.weighting == "images":
+        images = {name: store.in_one_group() for name, store in images.items()}
     params = {"dimension": data.dimension, "classes": len(data.class_names), **config.model.params}
     network = config.model.network(params, config.seed)
     if config.initialise_from:
+        if config.initialise_from.endswith(ARCHIVE) and config.norm_freeze > 0:
+            raise ConfigurationError(
+                f"training.initialise_from: the norms of the archive {config.initialise_from} are folded into its "
+                f"weights and have no statistics to go on from; expected norm_freeze: 0, got {config.norm_freeze}"
+            )
         print(f"{config.initialise_from}: {initialise(network, Path(config.initialise_from))}", file=sys.stderr)
     class_weights = _class_weights(config, data)
     card = ModelCard(
@@ -167,8 +180,8 @@ def make_trainer(
     return Trainer(
         Checkpoint(Architecture(config.model.name, params), card),
         network,
-        data.images["training"],
-        data.images["validation"],
+        images["training"],
+        images["validation"],
         plan,
         Augmentation(**{**augmentation, "flip_axes": tuple(config.augmentation.flip_axes)}),
         data.class_names,
@@ -178,7 +191,7 @@ def make_trainer(
     )
 
 
-def _class_weights(config: TrainingParameters, data: _Data) -> tuple[float, ...]:
+def _class_weights(config: TrainingParameters, data: ImageData) -> tuple[float, ...]:
     if config.weighting == "class_weights":
         return tuple(config.class_weights)
     if config.class_weights:
@@ -191,9 +204,12 @@ def _class_weights(config: TrainingParameters, data: _Data) -> tuple[float, ...]
     return inverse_frequency(data.images["training"].labels, len(data.class_names))
 
 
-def _data(config: TrainingParameters, origin: Origin, task: str) -> _Data:
+def image_data(table: Mapping[str, Any], origin: Origin, task: str, groups: bool = False) -> ImageData:
+    """The images that the table ``training.data`` describes (:class:`DataParameters`, :class:`VoxelDataParameters`).
+
+    ``groups``: whether they have those of SSNet's weights. Raises ``ConfigurationError`` or ``InputError``.
+    """
     owner = "larmlreco train"
-    table, groups = config.data, config.weighting == "particles"
     dimension = table.get("dimension", 2)
     if dimension not in (2, 3):
         raise ConfigurationError(
@@ -206,7 +222,7 @@ def _data(config: TrainingParameters, origin: Origin, task: str) -> _Data:
         voxels = VoxelDataParameters.parse(table, _DATA, owner, origin)
         files = files_of(voxels.training, voxels.validation)
         cache = Path(voxels.cache) if voxels.cache else None
-        return _Data(
+        return ImageData(
             {name: voxel_images(paths, voxels.source(name), cache) for name, paths in files.items()},
             3,
             SCHEMES[voxels.scheme],
@@ -223,7 +239,7 @@ def _data(config: TrainingParameters, origin: Origin, task: str) -> _Data:
     settings = ImageSettings(rebin=planes.rebin, threshold=planes.threshold)
     cache = Path(planes.cache) if planes.cache else None
     particles = task == "particle_classification"
-    return _Data(
+    return ImageData(
         {
             name: particle_images(paths, geometry, planes.views, settings, cache)
             if particles

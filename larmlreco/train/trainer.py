@@ -73,6 +73,8 @@ class TrainingLoop(ABC):
 
     Several processes (:mod:`larmlreco.train.processes`) learn as one whose batch is as many times larger, apart from
     batch norm, which each process takes over its own part of the batch. The first one validates, logs and saves.
+
+    ``loss``: a loss whose own weights are learned with those of the network; they stay in the state of the training.
     """
 
     details = "classes"
@@ -86,6 +88,7 @@ class TrainingLoop(ABC):
         plan: Plan,
         directory: Path,
         device: torch.device,
+        loss: nn.Module | None = None,
     ) -> None:
         for name, size in sizes.items():
             if size == 0:
@@ -99,6 +102,10 @@ class TrainingLoop(ABC):
         self._directory = directory
         self._device = device
         self._optimizer = make_optimizer(plan.optimizer, network, plan.schedule.rate, plan.weight_decay)
+        self._learned_loss = nn.Module() if loss is None else loss.to(device)
+        self._loss_weights = [weight for weight in self._learned_loss.parameters() if weight.requires_grad]
+        if self._loss_weights:
+            self._optimizer.add_param_group({"params": self._loss_weights})
         self._precision = Precision(plan.precision, device)
         self._processes = Processes(device)
         self._parallel = self._processes.parallel(self._network)
@@ -154,6 +161,7 @@ class TrainingLoop(ABC):
         if loaded.training is None:
             raise ConfigurationError(f"{path} holds no state of a training; expected one made by larmlreco train")
         self._network.load_state_dict(loaded.state_dict)
+        self._learned_loss.load_state_dict(loaded.training.get("loss", {}))
         self._optimizer.load_state_dict(loaded.training["optimizer"])
         self._iteration = int(loaded.training["iteration"])
         self._best = float(loaded.training["best"])
@@ -207,8 +215,8 @@ class TrainingLoop(ABC):
             group["lr"] = rate
         self._network.train()
         if self._iteration >= plan.norm_freeze * plan.iterations:
-            for norm in self._norms:
-                norm.eval()
+            for layer in self._norms:
+                layer.eval()
         with self._precision.cast():
             loss, figures = self._loss(self._iteration)
         figures = self._of_all(float(loss.detach()), figures)
@@ -219,6 +227,8 @@ class TrainingLoop(ABC):
             )
         self._optimizer.zero_grad(set_to_none=True)
         self._precision.backward(loss, self._optimizer)
+        for weight in self._loss_weights:
+            weight.grad = None if weight.grad is None else self._processes.mean(weight.grad)
         clip = plan.gradient_clip if plan.gradient_clip > 0 else math.inf
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), clip)
         self._precision.step(self._optimizer)
@@ -263,6 +273,7 @@ class TrainingLoop(ABC):
             "best": self._best,
             "best_iteration": self._best_iteration,
             "precision": self._precision.state_dict(),
+            "loss": self._learned_loss.state_dict(),
             "random": torch.get_rng_state(),
         }
         save_checkpoint(path, self._checkpoint.with_state(self._network.state_dict(), state, metrics))
