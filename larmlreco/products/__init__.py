@@ -6,6 +6,7 @@ from larmlreco.products.clusters import Clusters, MichelFlag, Michels
 from larmlreco.products.detector import ChannelStatus, Hits, POTSummary, Wires
 from larmlreco.products.images import Pixels, Voxels
 from larmlreco.products.labels import SemanticScores
+from larmlreco.products.particles import ParticleFlag, Particles
 from larmlreco.products.reco import FeatureVectors, FlowPoints, PlaneClusters, SpacePoints
 from larmlreco.products.tags import InputTag, ProductKey
 from larmlreco.products.trigger import PathState, TriggerResults
@@ -23,6 +24,8 @@ __all__ = [
     "MichelFlag",
     "Michels",
     "POTSummary",
+    "ParticleFlag",
+    "Particles",
     "PathState",
     "Pixels",
     "PlaneClusters",
