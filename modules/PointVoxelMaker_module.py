@@ -9,6 +9,7 @@ from larmlreco.products import Assns, Hits, InputTag, SemanticScores, SpacePoint
 from larmlreco.reco.point_voxels import (
     ChargeScale,
     PointVoxels,
+    cell_size,
     links_through,
     part_with,
     point_grid,
@@ -92,7 +93,7 @@ class PointVoxelMaker(Producer):
                 position,
                 self._scale.energy(charge, drift),
                 grid,
-                float(points.meta.get("row_length", 0.0)),
+                cell_size(self._detector, tpc, float(points.meta.get("row_length", 0.0))),
                 self._config.threshold,
             )
             bits = points.meta.get("flags", {})

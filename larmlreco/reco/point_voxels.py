@@ -124,15 +124,29 @@ class PointVoxels:
     outside: int
 
 
+def cell_size(detector: Detector, tpc: int, row: float) -> tuple[float, float, float]:
+    """Distances (cm) along x, y, z of neighbouring places that points of a TPC can have.
+
+    ``row``: length of a row of the images; in y and z the smallest distance along that axis of wires of one plane.
+    """
+    planes = detector.tpcs[tpc].planes
+    y, z = (min(p.pitch / abs(p.normal[axis]) for p in planes if abs(p.normal[axis]) > 0.1) for axis in (0, 1))
+    return row, y, z
+
+
 def point_voxels(
-    position: npt.ArrayLike, energy: npt.ArrayLike, grid: PointGrid, length: float = 0.0, threshold: float = 0.0
+    position: npt.ArrayLike,
+    energy: npt.ArrayLike,
+    grid: PointGrid,
+    cell: Sequence[float] = (0.0, 0.0, 0.0),
+    threshold: float = 0.0,
 ) -> PointVoxels:
     """Put points (P, 3) in cm with energies (P,) in MeV into voxels.
 
-    A point stands for charge of ``length`` cm along x, a row of its image: it fills the voxels whose middles lie
-    within, in equal parts, and where there is none the voxel that it lies in; so a track along the drift has no holes
-    where rows are longer than voxels. Voxels with less than ``threshold`` MeV in all are dropped. Raises
-    ``ValueError`` for a place or an energy that is not finite.
+    A point stands for charge in a ``cell`` around it, its size along x, y, z in cm: it fills the voxels whose middles
+    lie within, in equal parts; along an axis where there is none, that in which it lies. So tracks have no holes where
+    cells are longer than voxels. Voxels with less than ``threshold`` MeV in all are dropped. Raises ``ValueError`` for
+    a place or an energy that is not finite.
     """
     place = np.asarray(position, dtype=np.float64).reshape(-1, 3)
     amount = np.asarray(energy, dtype=np.float64)
@@ -142,35 +156,39 @@ def point_voxels(
             f"point {bad[0]} has a place or an energy that is not finite: {place[bad[0]]}, {amount[bad[0]]}"
         )
     scaled = (place - grid.origin) / grid.pitch
-    index = np.floor(scaled).astype(np.int64)
-    half = 0.5 * length / grid.pitch
-    first = np.ceil(scaled[:, 0] - half - 0.5).astype(np.int64)
-    count = np.ceil(scaled[:, 0] + half - 0.5).astype(np.int64) - first
-    first = np.where(count > 0, first, index[:, 0])
-    count = np.maximum(count, 1)
-    point = np.repeat(np.arange(len(place)), count)
-    filled = index[point]
-    filled[:, 0] = first[point] + np.arange(len(point)) - np.repeat(np.cumsum(count) - count, count)
+    first, count = _filled(scaled, 0.5 * np.asarray(cell, dtype=np.float64) / grid.pitch)
+    number = count.prod(axis=1)
+    point = np.repeat(np.arange(len(place)), number)
+    within = np.arange(len(point)) - np.repeat(np.cumsum(number) - number, number)
+    _, cy, cz = count[point].T
+    filled = first[point] + np.column_stack([within // (cy * cz), within // cz % cy, within % cz])
     inside = ((filled >= 0) & (filled < grid.shape)).all(axis=1)
     outside = len(place) - len(np.unique(point[inside]))
     point, filled = point[inside], filled[inside]
-    share = (amount / count)[point]
+    share = (amount / number)[point]
     _, ny, nz = grid.shape
     keys, voxel = np.unique((filled[:, 0] * ny + filled[:, 1]) * nz + filled[:, 2], return_inverse=True)
     total = np.bincount(voxel, share, len(keys))
     kept = total >= threshold
-    number = np.cumsum(kept) - 1
+    row = np.cumsum(kept) - 1
     pair = np.flatnonzero(kept[voxel])
     pair = pair[np.lexsort((point[pair], voxel[pair]))]
     keys, total = keys[kept], total[kept]
     return PointVoxels(
         index=np.column_stack([keys // (ny * nz), keys // nz % ny, keys % nz]),
         energy=total.astype(np.float64),
-        voxel=number[voxel[pair]],
+        voxel=row[voxel[pair]],
         point=point[pair],
         share=share[pair],
         outside=outside,
     )
+
+
+def _filled(scaled: Float64, half: Float64) -> tuple[Int64, Int64]:
+    """First voxel and number of voxels (P, 3) along each axis whose middles lie within ``half`` (3,) of places."""
+    first = np.ceil(scaled - half - 0.5).astype(np.int64)
+    count = np.ceil(scaled + half - 0.5).astype(np.int64) - first
+    return np.where(count > 0, first, np.floor(scaled).astype(np.int64)), np.maximum(count, 1)
 
 
 def links_through(voxel: Int64, point: Int64, rows: Index) -> Int64:

@@ -8,6 +8,7 @@ from larmlreco.geometry import detector
 from larmlreco.reco.point_voxels import (
     ChargeScale,
     PointGrid,
+    cell_size,
     links_through,
     part_with,
     point_grid,
@@ -92,18 +93,33 @@ def test_points_become_voxels() -> None:
     assert part_with(found, np.array([1, 0, 0, 0, 0, 0], dtype=bool)).tolist() == [0, 0.25, 0]
 
 
-def test_rows_longer_than_voxels_leave_no_holes() -> None:
-    """A track along the drift, one point a row of 0.3294 cm: every voxel is filled, and no energy is lost."""
-    row = 0.3294
-    x = (np.arange(80) + 0.5) * row + 0.05
-    place = np.column_stack([x, np.full(80, 0.1), np.full(80, 0.1)])
-    found = point_voxels(place, np.ones(80), GRID, row)
-    assert np.diff(found.index[:, 0]).tolist() == [1] * (len(found.index) - 1)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_cells_longer_than_voxels_leave_no_holes(axis: int) -> None:
+    """A track along an axis, one point a cell of 0.3294 cm: every voxel is filled, and no energy is lost."""
+    size = 0.3294
+    place = np.full((80, 3), 0.1)
+    place[:, axis] = (np.arange(80) + 0.5) * size + 0.05
+    cell = [0.3, 0.3, 0.3]
+    cell[axis] = size
+    found = point_voxels(place, np.ones(80), GRID, cell)
+    assert np.diff(found.index[:, axis]).tolist() == [1] * (len(found.index) - 1)
     assert found.energy.sum() == pytest.approx(80)
     assert np.bincount(found.point).max() == 2
     assert len(point_voxels(place, np.ones(80), GRID).index) < len(found.index)
-    short = point_voxels(place, np.ones(80), GRID, 0.1)
+    short = point_voxels(place, np.ones(80), GRID, [0.1, 0.1, 0.1])
     assert np.bincount(short.point).tolist() == [1] * 80
+
+
+def test_a_cell_fills_voxels_in_equal_parts() -> None:
+    found = point_voxels([[0.6, 0.5, 0.4]], [8.0], GRID, [0.65, 0.2, 0.65])
+    expected = [[x, 1, z] for x in (1, 2) for z in (0, 1)]
+    assert found.index.tolist() == expected
+    assert found.energy.tolist() == [2.0] * 4
+
+
+def test_cells_of_detectors() -> None:
+    assert cell_size(UBOONE, 0, 0.3294) == pytest.approx((0.3294, 0.3464, 0.3), rel=1e-3)
+    assert cell_size(detector("protodunehd"), 2, 0.47) == pytest.approx((0.47, 0.8, 0.479), rel=1e-2)
 
 
 def test_threshold_drops_voxels_and_their_links() -> None:
