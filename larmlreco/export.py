@@ -1,22 +1,27 @@
-"""Writes TorchScript archives from checkpoints: folded, frozen, compared with the network that they came from."""
+"""Writes TorchScript archives from checkpoints, folded, frozen, compared with the network that they came from; and
+reads the weights of an archive back.
+"""
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from larmlreco.archive import seal, unpack
+from larmlreco.archive import pack, read_archive, seal, unpack
 from larmlreco.card import ModelCard
 from larmlreco.errors import ConfigurationError, OutputError
 from larmlreco.inference import load_archive, quiet_torchscript
-from larmlreco.models.checkpoint import Checkpoint
+from larmlreco.models import build
+from larmlreco.models.checkpoint import Architecture, Checkpoint
 from larmlreco.models.network import Network
-from larmlreco.sparse.layers import fold_norms
+from larmlreco.sparse.layers import Convolution, fold_norms
 from larmlreco.version import __version__
 
 Sample = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -24,6 +29,9 @@ Sample = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 TOLERANCE = 1e-4
 """Largest difference between archive and network, relative to the largest output, or absolute where that is below 1."""
+
+_FIRST_MARK = 1000.0
+_STATISTICS = ("running_mean", "running_var")
 
 ROUNDING = 16
 """How many times as far from the exact outputs as the network itself an archive may be, where that is more."""
@@ -65,6 +73,64 @@ def export_archive(
     except OSError as error:
         raise OutputError(f"cannot write the archive {path}: {error.strerror}") from error
     return card
+
+
+def checkpoint_of_archive(path: Path) -> Checkpoint:
+    """The network of an archive as a checkpoint that a training can begin with.
+
+    An archive holds weights as constants without names; they are recognised by their places, which those of a network
+    of the same architecture with numbered weights take too. Norms that were folded into convolutions come back as
+    identities: mean 0, variance 1, and the convolution's bias as their own. While they keep these statistics
+    (``norm_freeze: 0``) the network gives the outputs of the archive, which is checked.
+
+    Raises ``InputError`` for a file that is no archive, ``ConfigurationError`` where its network is none of this
+    package, or has changed since.
+    """
+    card, records = read_archive(path)
+    architecture = Architecture(str(card.network.get("name", "")), dict(card.network.get("params", {})))
+    network = build(architecture.name, engine=card.engine, **architecture.params).eval()
+    fold_norms(network)
+    network.requires_grad_(False)
+    state = network.state_dict()
+    learned = [name for name, _ in network.named_parameters()]
+    learned += [name for name in state if name.endswith(_STATISTICS)]
+    for number, name in enumerate(learned):
+        state[name].fill_(_FIRST_MARK + number)
+    marked, constants = _constants(_script(network)), _constants(records)
+    if [mark.shape for mark in marked] != [constant.shape for constant in constants]:
+        raise ConfigurationError(f"archive {path} was made of another version of the network {architecture.name!r}")
+    found = {float(mark.max()): value for mark, value in zip(marked, constants, strict=True) if mark.numel()}
+    for number, name in enumerate(learned):
+        state[name].copy_(found[_FIRST_MARK + number].reshape(state[name].shape))
+    checkpoint = Checkpoint(architecture, card, _unfolded(network, architecture))
+    _compare(checkpoint, path, _random_samples(card))
+    return checkpoint
+
+
+def _constants(records: Mapping[str, bytes]) -> list[Tensor]:
+    """The tensors in the code of an archive, in the order of the code."""
+    with quiet_torchscript():
+        module: Any = torch.jit.load(io.BytesIO(pack(records)))  # type: ignore[no-untyped-call]
+
+    def inside(block: Any) -> Iterator[Tensor]:
+        for node in block.nodes():
+            if node.kind() == "prim::Constant" and node.hasAttribute("value") and node.kindOf("value") == "t":
+                yield node.t("value")
+            for inner in node.blocks():
+                yield from inside(inner)
+
+    return list(inside(module.graph))
+
+
+def _unfolded(folded: Network, architecture: Architecture) -> dict[str, Tensor]:
+    """Weights of the network with norms that do what the biases of the folded one do."""
+    state = folded.state_dict()
+    network = build(architecture.name, **architecture.params)
+    for name, layer in network.named_modules():
+        if isinstance(layer, Convolution) and layer.norm is not None:
+            state[f"{name}.norm.bias"] = state.pop(f"{name}.bias")
+            state[f"{name}.norm.running_var"] = torch.full_like(state[f"{name}.norm.bias"], 1 - layer.norm.eps)
+    return {**network.state_dict(), **state}
 
 
 def _script(network: Network) -> dict[str, bytes]:

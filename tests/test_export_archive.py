@@ -16,7 +16,7 @@ from larmlreco.archive import pack, read_archive, unpack
 from larmlreco.card import Feature, ModelCard
 from larmlreco.cli.main import main
 from larmlreco.errors import ConfigurationError, InputError, OutputError
-from larmlreco.export import export_archive
+from larmlreco.export import checkpoint_of_archive, export_archive
 from larmlreco.inference import load_archive
 from larmlreco.models import Architecture, Checkpoint, build, save_checkpoint
 from larmlreco.sparse import native
@@ -207,3 +207,31 @@ def test_the_container_round_trips():
     records = {"version": b"3\n", "data/0": bytes(range(256)), "code/x.py": b""}
     assert unpack(pack(records)) == records
     assert pack(records) == pack(dict(records))
+
+
+@pytest.mark.parametrize("order", ["post", "pre"])
+def test_the_weights_of_an_archive_come_back(order, tmp_path):
+    path = tmp_path / "model.ts"
+    source = checkpoint(order=order)
+    random = torch.Generator().manual_seed(2)
+    learned = {
+        name: value * (1 + 0.1 * torch.rand(value.shape, generator=random))
+        + 0.01 * torch.rand(value.shape, generator=random)
+        for name, value in source.state_dict.items()
+        if "norm" in name and value.is_floating_point()
+    }
+    export_archive(source.with_state({**source.state_dict, **learned}, None), path)
+    coords, features = sample()
+    network = checkpoint_of_archive(path).network().eval()
+    with torch.inference_mode():
+        again = network(torch.from_numpy(coords), torch.from_numpy(features))["semantic"].numpy()
+    np.testing.assert_allclose(again, load_archive(path)(coords, features)["semantic"], rtol=0, atol=1e-5)
+    assert sorted(network.state_dict()) == sorted(checkpoint(order=order).state_dict)
+
+
+def test_weights_of_an_archive_of_another_version_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "model.ts"
+    export_archive(checkpoint(), path)
+    monkeypatch.setattr(larmlreco.export, "build", lambda name, engine, **params: build(name, **{**params, "depth": 2}))
+    with pytest.raises(ConfigurationError, match="made of another version of the network 'uresnet'"):
+        checkpoint_of_archive(path)

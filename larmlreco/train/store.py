@@ -77,6 +77,10 @@ class ImageStore:
         groups = None if self.groups is None else self.groups[rows]
         return LabelledImage(self.coords[rows], self.features[rows], self.labels[rows], groups)
 
+    def in_one_group(self) -> "ImageStore":
+        """The same images, each of which is one group of pixels."""
+        return ImageStore(self.coords, self.features, self.labels, self.offsets, np.zeros(len(self.labels), np.int32))
+
     def save(self, path: Path) -> None:
         """Write the arrays as one compressed ``.npz`` that appears under its name only when it is whole."""
         partial = path.with_name(path.name + ".partial")

@@ -7,8 +7,13 @@ from pathlib import Path
 from torch import Tensor
 
 from larmlreco.errors import ConfigurationError
+from larmlreco.export import checkpoint_of_archive
 from larmlreco.models.checkpoint import load_checkpoint
 from larmlreco.models.network import Network
+from larmlreco.resources import archive_path
+
+ARCHIVE = ".ts"
+"""How the names of archives end."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,15 @@ class Transfer:
 
 
 def initialise(network: Network, path: Path) -> Transfer:
-    """Take over from a checkpoint the weights that the network has under the same name and shape.
+    """Take over from a checkpoint, or from an archive, the weights that the network has under the same name and shape.
 
-    Raises ``InputError`` for a file that is no checkpoint, ``ConfigurationError`` where nothing fits.
+    An archive is a path or the name of a shipped one; its norms are identities, see
+    :func:`larmlreco.export.checkpoint_of_archive`. Raises ``InputError`` for a file that is neither,
+    ``ConfigurationError`` where nothing fits.
     """
-    source: Mapping[str, Tensor] = load_checkpoint(path).state_dict
+    archive = path.suffix == ARCHIVE
+    made = checkpoint_of_archive(archive_path(str(path))) if archive else load_checkpoint(path)
+    source: Mapping[str, Tensor] = made.state_dict
     own = network.state_dict()
     fitting = {name: source[name] for name in own if name in source and source[name].shape == own[name].shape}
     learned = {name for name, _ in network.named_parameters()}

@@ -152,6 +152,17 @@ def test_weights_that_fit_nowhere_are_refused(tmp_path: Path) -> None:
         initialise(build("uresnet", **SMALL), tmp_path / "b.ckpt")
 
 
+def test_images_of_one_group_weigh_the_same_whatever_their_size() -> None:
+    large, small = image(0), image(1)
+    small = LabelledImage(small.coords[:7], small.features[:7], small.labels[:7])
+    store = ImageStore.collect([large, small]).in_one_group()
+    batch = collate([store[0], store[1]])
+    assert batch.groups is not None
+    weights = group_weights(batch.coords[:, 0], batch.groups)
+    sums = [float(weights[batch.coords[:, 0] == item].sum()) for item in (0, 1)]
+    assert sums == pytest.approx([1.0, 1.0])
+
+
 def test_every_row_of_an_image_has_the_scores_of_its_particle() -> None:
     network = build("particle_classifier", **SMALL).eval()
     batch = collate([image(0), image(1)])

@@ -48,6 +48,25 @@ def test_weights_by_particle_and_by_class_frequency(files: list[Path], tmp_path:
     assert weights[1] < 0.5 < 1 < weights[4]  # the events are mostly MIP, and Michel electrons are rare
 
 
+def test_a_training_begins_with_the_outputs_of_an_archive(
+    files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = write_job(tmp_path, files[:1], files[1:])
+    assert main(["train", "-c", str(job)]) == 0
+    first = load_checkpoint(tmp_path / "out" / "best.ckpt").card.metrics["accuracy"]["value"]
+    archive = tmp_path / "first.ts"
+    assert main(["export", str(tmp_path / "out" / "best.ckpt"), "-o", str(archive), "--engine", "portable"]) == 0
+    begin = f'initialise_from: "{archive}"'
+    write_job(tmp_path, files[:1], files[1:], begin)
+    assert main(["train", "-c", str(job)]) == 3
+    assert "expected norm_freeze: 0, got 1" in capsys.readouterr().err
+    write_job(tmp_path, files[:1], files[1:], begin, "norm_freeze: 0.", "schedule.rate: 0.", 'weighting: "images"')
+    assert main(["train", "-c", str(job)]) == 0
+    card = load_checkpoint(tmp_path / "out" / "best.ckpt").card
+    assert card.metrics["accuracy"]["value"] == pytest.approx(first, abs=1e-4)
+    assert card.training["weighting"] == "images"
+
+
 def test_weights_of_both_kinds_are_refused(
     files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
