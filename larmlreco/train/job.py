@@ -70,6 +70,9 @@ class VoxelDataParameters(ParameterSet):
     )
     validation_images: dict[str, float] = parameter({}, doc="the same for validation; empty: as for training")
     voxel_size: float = parameter(0.3, doc="edge of a voxel", unit="cm", minimum=1e-3)
+    detector: str = parameter(
+        VOXEL_DETECTOR, doc="whose voxels they are, for the card; those of true deposits are of any detector"
+    )
     scheme: str = parameter(
         "larmlreco", doc="classes to learn; labels of other schemes are mapped", choices=tuple(SCHEMES)
     )
@@ -227,7 +230,7 @@ def image_data(table: Mapping[str, Any], origin: Origin, task: str, groups: bool
             3,
             SCHEMES[voxels.scheme],
             {
-                "detector": VOXEL_DETECTOR,
+                "detector": voxels.detector,
                 "features": (Feature("energy", "MeV"),),
                 "pixel_size": (voxels.voxel_size,) * 3,
                 "pixel_units": ("cm",) * 3,
