@@ -5,9 +5,9 @@ import numpy as np
 from larmlreco.errors import ConfigurationError
 from larmlreco.framework import Event, Filter, ModuleContext, ParameterSet, parameter
 from larmlreco.geometry import detector
-from larmlreco.images import dead_channels
+from larmlreco.images import DeadChannelFinder
 from larmlreco.products import ChannelStatus, InputTag, Pixels, SpacePoints
-from larmlreco.reco.candidates import N_PLANES, plane_pixels, silent_channels
+from larmlreco.reco.candidates import N_PLANES, plane_pixels
 from larmlreco.reco.vertex import best_points, plane_agreement, track_ends, vertex_score
 
 STANDS = 1
@@ -52,16 +52,15 @@ class FalseVertexFilter(Filter):
         self._points = self.consumes(SpacePoints, config.points)
         self._vertices = None if config.vertices is None else self.consumes(SpacePoints, config.vertices)
         self._status = None if config.channel_status is None else self.consumes(ChannelStatus, config.channel_status)
+        self._dead = DeadChannelFinder([], silent_is_dead=True, log=context.log)
         self.produces(SpacePoints)
 
     def filter(self, event: Event) -> bool:
         """Whether a candidate stands."""
         config = self._config
         images = [event.get(Pixels, tag) for tag in self._images]
-        if self._status is not None:
-            dead = dead_channels(event.get(ChannelStatus, self._status))
-        else:
-            dead = np.concatenate([silent_channels(*of) for of in zip(images, self._planes, strict=True)])
+        status = None if self._status is None else event.get(ChannelStatus, self._status)
+        dead = self._dead.find(status, zip(images, self._planes, strict=True))
         planes = [
             plane_pixels(pixels, readout, self._detector, config.tpc, dead)
             for pixels, readout in zip(images, self._planes, strict=True)

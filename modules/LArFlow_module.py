@@ -9,7 +9,7 @@ import numpy.typing as npt
 from larmlreco.errors import ConfigurationError
 from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
 from larmlreco.geometry import Detector, ReadoutPlane, detector
-from larmlreco.images import dead_channels, hits_of_pixels
+from larmlreco.images import DeadChannelFinder, hits_of_pixels
 from larmlreco.inference import Archive, load_archive
 from larmlreco.products import (
     Assns,
@@ -32,7 +32,6 @@ from larmlreco.reco.candidates import (
     candidate_features,
     find_candidates,
     plane_pixels,
-    silent_channels,
 )
 from larmlreco.reco.crops import CropSettings, score_in_crops
 from larmlreco.reco.flow import FLAGS, Choice, Points, choose, make_points, partner_pixels, partner_wires, row_length
@@ -76,7 +75,7 @@ class LArFlow(Producer):
         channel_status: InputTag | None = parameter(None, doc="status of channels, to know which are dead")
         dead_channels: list[int] = parameter([], doc="more dead channels", minimum=0)
         silent_is_dead: bool = parameter(
-            True, doc="without channel_status: take wires that have no pixel in an event as dead there"
+            True, doc="without a status: take wires that have no pixel in an event as dead there"
         )
         min_score: float = parameter(0.3, doc="least score of a point", minimum=0, maximum=1)
         tolerance: float = parameter(
@@ -102,10 +101,14 @@ class LArFlow(Producer):
         self._volumes = _volumes(self._detector, config.planes, context.label)
         self._limits = CandidateSettings(config.tolerance, config.row_limit, config.pair_limit)
         self._crop_rows, self._crop_wires = config.crop_rows, config.crop_wires
-        self._silent_is_dead = config.silent_is_dead and config.channel_status is None
         self._min_score, self._scale = config.min_score, config.charge_scale
         self._detector.check_channels(config.dead_channels, "dead channels")
-        self._dead = np.array(config.dead_channels, dtype=np.int64)
+        self._dead = DeadChannelFinder(
+            config.dead_channels,
+            config.silent_is_dead,
+            context.log,
+            None if config.channel_status is None else str(config.channel_status),
+        )
         planes = {plane.name: plane for volume in self._volumes for plane in volume.planes}
         self._archive = load_archive(config.archive, context.device, context.threads)
         self._archive.check(
@@ -148,7 +151,9 @@ class LArFlow(Producer):
         self._images = {name: self.consumes(Pixels, InputTag(label, name, process)) for name in names}
         self._hits = None if config.hits is None else self.consumes(Hits, config.hits)
         self._wires = None if config.wires is None else self.consumes(Wires, config.wires)
-        self._status = None if config.channel_status is None else self.consumes(ChannelStatus, config.channel_status)
+        self._status = None
+        if config.channel_status is not None:
+            self._status = self.consumes(ChannelStatus, config.channel_status, optional=True)
         self._segmentation = {}
         if config.segmentation is not None:
             label, process = config.segmentation.label, config.segmentation.process
@@ -157,19 +162,12 @@ class LArFlow(Producer):
 
     def produce(self, event: Event) -> None:
         """Find partners and points of one event."""
-        dead = self._dead
-        if self._status is not None:
-            dead = np.concatenate([dead, dead_channels(event.get(ChannelStatus, self._status))])
+        status = None if self._status is None else event.find(ChannelStatus, self._status)
         for volume in self._volumes:
             images = [event.get(Pixels, self._images[plane.name]) for plane in volume.planes]
             for pixels in images:
                 self._archive.check_image(pixels.meta, self._scale)
-            silent = [
-                silent_channels(pixels, readout)
-                for pixels, readout in zip(images, volume.planes, strict=True)
-                if self._silent_is_dead
-            ]
-            dead = np.concatenate([dead, *silent])
+            dead = self._dead.find(status, zip(images, volume.planes, strict=True))
             planes = [
                 plane_pixels(pixels, readout, self._detector, volume.tpc, dead)
                 for pixels, readout in zip(images, volume.planes, strict=True)

@@ -1,5 +1,6 @@
 """Products to sparse pixels and voxels and back, with links to hits, wires and samples."""
 
+from larmlreco.images.dead import DeadChannelFinder, silent_channels
 from larmlreco.images.pixels import (
     ImageSettings,
     PlaneImage,
@@ -13,6 +14,7 @@ from larmlreco.images.pixels import (
 )
 
 __all__ = [
+    "DeadChannelFinder",
     "ImageSettings",
     "PlaneImage",
     "dead_channels",
@@ -22,4 +24,5 @@ __all__ = [
     "images_of_wires",
     "pixels_of_hits",
     "readout_plane_of",
+    "silent_channels",
 ]

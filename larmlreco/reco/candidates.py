@@ -149,15 +149,6 @@ def plane_pixels(
     return PlanePixels(plane, pixel[by_place], wire[by_place], row[by_place], charge[by_place], ~dead)
 
 
-def silent_channels(pixels: Pixels, readout: ReadoutPlane) -> Int64:
-    """Channels (N,) of a plane without a pixel in an image: where nobody says which are dead, dead ones are among them.
-
-    That wires which only had nothing to see are among them too costs little: a candidate that crosses one is true where
-    it goes on as the track on both sides, which the network sees.
-    """
-    return np.delete(readout.channels, np.unique(pixels.column))
-
-
 def find_candidates(planes: Sequence[PlanePixels], settings: CandidateSettings = CandidateSettings()) -> Candidates:
     """All candidates of the three planes of one TPC.
 

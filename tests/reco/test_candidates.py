@@ -19,7 +19,6 @@ from larmlreco.reco.candidates import (
     candidate_features,
     find_candidates,
     plane_pixels,
-    silent_channels,
 )
 
 UBOONE = detector("microboone")
@@ -199,13 +198,6 @@ def test_a_channel_that_wraps_stands_for_each_of_its_wires() -> None:
     assert near.min() < 0.6
     with pytest.raises(ValueError, match="has no wires in TPC 5"):
         plane_pixels(pixels_of([(0, 0)]), readouts[0], mine, 5, NONE)
-
-
-def test_silent_channels_have_no_pixel() -> None:
-    readout = UBOONE.readout_plane("V")
-    found = silent_channels(pixels_of([(5, 1), (5, 2), (2399, 3)]), readout)
-    assert found.tolist() == [c for c in range(2400, 4800) if c not in (2405, 4799)]
-    assert len(silent_channels(pixels_of([]), readout)) == 2400
 
 
 def test_rows_are_taken_in_runs_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
