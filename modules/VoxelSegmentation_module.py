@@ -29,6 +29,9 @@ class VoxelSegmentation(Producer):
         allow_other_detector: bool = parameter(
             False, doc="run an archive on a detector that its card does not name; the product then says so"
         )
+        energy_scale: float = parameter(
+            1.0, doc="factor from the images' energy to that of the archive's training", minimum=1e-9
+        )
         tile: int = parameter(
             0, doc="edge of the tiles that the network sees one by one; 0: the whole image", unit="voxel", minimum=0
         )
@@ -49,7 +52,8 @@ class VoxelSegmentation(Producer):
             )
         context.register_model(self._archive.path.name, card.sha256)
         self._tile = config.tile
-        self._meta = self._archive.label_meta(config.detector)
+        self._scale = config.energy_scale
+        self._meta = {**self._archive.label_meta(config.detector), "energy_scale": config.energy_scale}
         label, process = config.voxels.label, config.voxels.process
         self._images = {name: self.consumes(Voxels, InputTag(label, name, process)) for name in config.images}
         for name in self._images:
@@ -63,6 +67,6 @@ class VoxelSegmentation(Producer):
             self._archive.check_pitch(voxels.pitch, branch)
             axes = (voxels.x, voxels.y, voxels.z)
             coords = np.column_stack([tile_numbers(axes, self._tile), *axes])
-            scores = self._archive(coords, voxels.energy[:, np.newaxis])["semantic"]
+            scores = self._archive(coords, self._scale * voxels.energy[:, np.newaxis])["semantic"]
             meta = {**self._meta, "target": branch}
             event.put(SemanticScores(scores=scores, label=best_class(scores), meta=meta), name)

@@ -161,9 +161,15 @@ def _segmentations(table: fhicl.Table, option: str, *types: str) -> dict[str, An
 
 
 def _scale_charge(table: fhicl.Table, gain: float) -> None:
-    """A detector whose charges are larger by a factor: images cut at the same ADC are cut at less of our charge."""
+    """A detector whose charges are larger by a factor: images cut at the same ADC are cut at less of our charge.
+
+    Images of voxels come with the events, so that nothing is cut anew.
+    """
     where = "command line: --gains"
-    for label, values in _segmentations(table, "--gains", "SparseSegmentation").items():
+    for label, values in _segmentations(table, "--gains", "SparseSegmentation", "VoxelSegmentation").items():
+        if values["module_type"] == "VoxelSegmentation":
+            table.put(f"physics.producers.{label}.energy_scale", gain * float(values.get("energy_scale", 1.0)), where)
+            continue
         images = str(values.get("images", "images")).partition(":")[0]
         made = table["physics"]["producers"].get(images, {})
         table.put(f"physics.producers.{label}.charge_scale", gain * float(values.get("charge_scale", 1.0)), where)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from larmlreco.cli.main import main
+from larmlreco.evaluation.record import Evaluation
 
 DEMO = Path(__file__).resolve().parents[2] / "demo"
 
@@ -20,8 +21,8 @@ physics.analyzers.curves.planes: ["thin"]
 """
 
 
-def figures(config: str, sample: str, capsys: pytest.CaptureFixture[str]) -> Any:
-    assert main(["evaluate", "-c", config, "-s", str(DEMO / sample), "--json"]) == 0
+def figures(config: str, sample: str, capsys: pytest.CaptureFixture[str], *options: str) -> Any:
+    assert main(["evaluate", "-c", config, "-s", str(DEMO / sample), "--json", *options]) == 0
     out = capsys.readouterr().out
     return json.loads(out[out.index("{") :])["evaluation"]
 
@@ -36,8 +37,22 @@ def test_plane_segmentation(capsys: pytest.CaptureFixture[str]) -> None:
 def test_voxel_segmentation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = tmp_path / "thin.fcl"
     job.write_text(THIN_VOXELS)
-    found = figures(str(job), "sim_voxels_demo.root", capsys)["thin"]
+    kept = ["--save", str(tmp_path / "kept"), "--draw", "1", "--gains", "1.25", "--tiles", "128"]
+    found = figures(str(job), "sim_voxels_demo.root", capsys, *kept)["thin"]
     assert found["five_classes"]["events"] == 8
     assert found["five_classes"]["accuracy"]["value"] > 0.94
     assert found["track_shower"]["accuracy"]["value"] > 0.96
     assert all(found["five_classes"]["classes"][name]["value"] > 0.85 for name in ("HIP", "MIP", "shower"))
+
+    saved = Evaluation.load(tmp_path / "kept")
+    [gain], [tile] = (
+        [point["results"]["evaluation"]["thin"]["five_classes"]["confusion"] for point in saved.scans[name]]
+        for name in ("gain", "tile")
+    )
+    whole = found["five_classes"]["confusion"]
+    assert gain != whole != tile
+    assert [sum(row) for row in gain] == [sum(row) for row in tile] == [sum(row) for row in whole]
+    assert main(["evaluation-page", str(tmp_path / "kept"), "-o", str(tmp_path / "page.md")]) == 0
+    text = (tmp_path / "page.md").read_text()
+    assert "| tiles of 128 |" in text
+    assert "Charges scaled by a factor" in text

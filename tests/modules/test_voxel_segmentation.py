@@ -81,6 +81,13 @@ def test_every_voxel_has_the_scores_of_its_class(tmp_path: Path) -> None:
     assert empty.scores.shape == (0, 5)
 
 
+def test_energies_are_scaled_for_the_network(tmp_path: Path) -> None:
+    tested = harness(make_archive(tmp_path / "a.ts"), images=[""], energy_scale=2.0)
+    scores = tested.process({"voxels": voxels([0.5, 1, 1.5, 2, 2.5])}).get(SemanticScores, "")
+    assert scores.label.tolist() == [0, 1, 2, 3, 4]
+    assert scores.meta["energy_scale"] == 2.0
+
+
 def test_classes_of_another_scheme_keep_their_names(tmp_path: Path) -> None:
     tested = harness(make_archive(tmp_path / "a.ts", class_names=SPINE_NAMES), images=[""])
     scores = tested.process({"voxels": voxels([2])}).get(SemanticScores, "")
