@@ -42,14 +42,15 @@ class FlowMetrics:
         matchable: Bools,
         dead: Bools,
         said_matchable: Bools,
-        candidates: Ints,
+        candidates: Ints | None = None,
     ) -> None:
         """Add the pixels (N,) of one direction, for example ``Y2U``, of one event.
 
         ``predicted`` and ``true`` wires, -1 for none (pixels without a true wire do not count); ``dead``: the true wire
-        has no signal; ``said_matchable``: the prediction; ``candidates``: how many the pixel had.
+        has no signal; ``said_matchable``: the prediction; ``candidates``: how many the pixel had, where it chose.
         """
-        if not len(predicted) == len(true) == len(matchable) == len(dead) == len(said_matchable) == len(candidates):
+        columns = (predicted, true, matchable, dead, said_matchable, *([] if candidates is None else [candidates]))
+        if len({len(column) for column in columns}) > 1:
             raise ValueError("predicted, true and the others must have one entry for each pixel")
         self._directions.add(direction)
         off = np.where(predicted < 0, np.iinfo(np.int64).max, np.abs(predicted.astype(np.int64) - true))
@@ -59,6 +60,8 @@ class FlowMetrics:
         self._count(direction, off[seen])
         self._count("into dead wires", off[known & dead & ~matchable])
         for low, high in zip(COUNTS, (*COUNTS[1:], np.inf), strict=True):
+            if candidates is None:
+                break
             here = seen & (candidates >= low) & (candidates < high)
             self._count(f"{low} to {high - 1:.0f} candidates" if np.isfinite(high) else f"{low} and more", off[here])
         both = int((seen & said_matchable).sum())

@@ -4,6 +4,7 @@ from larmlreco.models.checkpoint import Architecture, Checkpoint, load_checkpoin
 from larmlreco.models.classifier import ParticleClassifier
 from larmlreco.models.clustering import ClusteringUResNet
 from larmlreco.models.larflow import LArFlow
+from larmlreco.models.larflow_regression import LArFlowRegression
 from larmlreco.models.network import Network, build, names, register
 from larmlreco.models.uresnet import UResNet
 
@@ -12,6 +13,7 @@ __all__ = [
     "Checkpoint",
     "ClusteringUResNet",
     "LArFlow",
+    "LArFlowRegression",
     "Network",
     "ParticleClassifier",
     "UResNet",

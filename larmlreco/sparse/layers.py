@@ -68,8 +68,8 @@ class Pyramid(EngineModule):
     """Builds the levels of a U-shaped network from the coordinates of its input.
 
     ``depth`` levels, ``dimension`` spatial axes, each level ``stride`` times coarser than the one before.
-    ``kernel_size`` (a number or one for each axis) is that of the convolutions on a level, ``resample_size`` that of
-    those between levels, by default ``stride``.
+    ``kernel_size`` is that of the convolutions on a level, ``resample_size`` that of those between levels, by default
+    ``stride``; kernel size and stride are a number or one for each axis.
     """
 
     def __init__(
@@ -77,15 +77,15 @@ class Pyramid(EngineModule):
         dimension: int,
         depth: int,
         kernel_size: int | Sequence[int] = 3,
-        stride: int = 2,
+        stride: int | Sequence[int] = 2,
         resample_size: int | None = None,
         engine: str = "portable",
     ) -> None:
         super().__init__(engine)
         self.depth = depth
         self.kernel_size = [kernel_size] * dimension if isinstance(kernel_size, int) else list(kernel_size)
-        self.stride = [stride] * dimension
-        self.resample_size = [stride if resample_size is None else resample_size] * dimension
+        self.stride = [stride] * dimension if isinstance(stride, int) else list(stride)
+        self.resample_size = list(self.stride) if resample_size is None else [resample_size] * dimension
         self.dilation = [1] * dimension
 
     def forward(self, coords: Tensor) -> Levels:

@@ -1,10 +1,10 @@
 """Training of LArFlow: events with the true partners of their pixels, targets of candidates, loss and figures."""
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,9 @@ from larmlreco.truth.flow import partners, pixel_origin, true_wires
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
+
+RawOutputs = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float32]], dict[str, Tensor]]
+"""Runs a network on coordinates and features, in training with gradients."""
 
 _REACH = 2
 _FIELDS = ("column", "row", "adc", "true", "pixels", "dead", "dead_count")
@@ -328,7 +331,7 @@ def add_figures(
             if target == source:
                 continue
             true = event.true[source][:, target].astype(np.int64)
-            image = _image(event, target)
+            image = image_of(event, target)
             metrics.add(
                 f"{views[source]}2{views[target]}",
                 predicted[:, target],
@@ -340,7 +343,7 @@ def add_figures(
             )
 
 
-def _image(event: FlowEvent, plane: int) -> Pixels:
+def image_of(event: FlowEvent, plane: int) -> Pixels:
     """The pixels of a plane as an image, ordered by column, then row."""
     order = np.lexsort((event.row[plane], event.column[plane]))
     n = len(order)
@@ -353,8 +356,34 @@ def _image(event: FlowEvent, plane: int) -> Pixels:
     )
 
 
+class FlowObjective(Protocol):
+    """What a network of LArFlow sees of an event, and how it learns from it."""
+
+    def __call__(self, event: FlowEvent, outputs: RawOutputs, metrics: FlowMetrics) -> Tensor:
+        """Loss of an event, whose partners are added to the figures.
+
+        ``outputs`` runs the network on coordinates and features.
+        """
+
+
+class CandidateObjective:
+    """That of :class:`larmlreco.models.larflow.LArFlow`: each pixel chooses among its candidates."""
+
+    def __init__(self, geometry: Detector, settings: CandidateSettings, blur: float = 0.7, hard_weight: float = 0.5):
+        self._geometry, self._settings = geometry, settings
+        self._blur, self._hard_weight = blur, hard_weight
+
+    def __call__(self, event: FlowEvent, outputs: RawOutputs, metrics: FlowMetrics) -> Tensor:
+        """The cross-entropy of :func:`candidate_loss`."""
+        planes = planes_of(event, self._geometry)
+        found = find_candidates(planes, self._settings)
+        score = outputs(candidate_coords(found, planes), candidate_features(planes, found))["score"]
+        add_figures(metrics, event, planes, found, score.detach().cpu().numpy())
+        return candidate_loss(score, candidate_targets(planes, found, event.true, self._blur, self._hard_weight))
+
+
 class FlowTrainer(TrainingLoop):
-    """Trains :class:`larmlreco.models.larflow.LArFlow`; the accuracy is that of partners within two wires."""
+    """Trains networks of LArFlow; the accuracy is that of partners within two wires."""
 
     details = "directions"
 
@@ -367,11 +396,9 @@ class FlowTrainer(TrainingLoop):
         plan: Plan,
         augmentation: FlowAugmentation,
         geometry: Detector,
-        candidates: CandidateSettings,
+        objective: FlowObjective,
         directory: Path,
         device: torch.device,
-        blur: float = 0.7,
-        hard_weight: float = 0.5,
     ) -> None:
         sizes = {"training": len(training), "validation": len(validation)}
         super().__init__(checkpoint, network, sizes, plan, directory, device)
@@ -379,8 +406,7 @@ class FlowTrainer(TrainingLoop):
         self._validation = validation
         self._augment = augmentation
         self._geometry = geometry
-        self._candidates = candidates
-        self._blur, self._hard_weight = blur, hard_weight
+        self._objective = objective
 
     def _loss(self, iteration: int) -> tuple[Tensor, dict[str, float]]:
         plan = self._plan
@@ -389,31 +415,21 @@ class FlowTrainer(TrainingLoop):
         for item, number in self._items(len(self._training), iteration):
             random = image_generator(plan.seed, iteration, item)
             event = self._augment(self._training[number], self._geometry, random)
-            planes, found, score = self._scored(event)
-            targets = candidate_targets(planes, found, event.true, self._blur, self._hard_weight)
-            losses.append(candidate_loss(score, targets))
-            add_figures(metrics, event, planes, found, score.detach().cpu().numpy())
+            losses.append(self._objective(event, self._outputs, metrics))
             pixels += sum(len(c) for c in event.column)
         accuracy = metrics.summary()["accuracy"]["value"]
         return torch.stack(losses).mean(), {"accuracy": accuracy, "pixels": pixels}
 
-    def _scored(self, event: FlowEvent) -> tuple[list[PlanePixels], Candidates, Tensor]:
-        planes = planes_of(event, self._geometry)
-        found = find_candidates(planes, self._candidates)
-        coords = torch.from_numpy(candidate_coords(found, planes)).to(self._device)
-        features = torch.from_numpy(candidate_features(planes, found)).to(self._device)
-        return planes, found, self._raw(coords, features)["score"]
+    def _outputs(self, coords: npt.NDArray[np.int64], features: npt.NDArray[np.float32]) -> dict[str, Tensor]:
+        return self._raw(torch.from_numpy(coords).to(self._device), torch.from_numpy(features).to(self._device))
 
     def validate(self) -> tuple[float, Figures]:
         """Mean loss and the figures over the validation set, without augmentation."""
         metrics = FlowMetrics()
         self._network.eval()
-        losses = []
         with torch.no_grad():
-            for number in range(len(self._validation)):
-                event = self._validation[number]
-                planes, found, score = self._scored(event)
-                targets = candidate_targets(planes, found, event.true, self._blur, self._hard_weight)
-                losses.append(float(candidate_loss(score, targets)))
-                add_figures(metrics, event, planes, found, score.cpu().numpy())
+            losses = [
+                float(self._objective(self._validation[number], self._outputs, metrics))
+                for number in range(len(self._validation))
+            ]
         return sum(losses) / len(losses), metrics

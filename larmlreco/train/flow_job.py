@@ -6,12 +6,16 @@ from typing import Any
 import torch
 
 from larmlreco.card import Feature, ModelCard
+from larmlreco.errors import ConfigurationError
 from larmlreco.framework.parameters import ParameterSet, parameter
-from larmlreco.geometry import detector
+from larmlreco.geometry import Detector, detector
 from larmlreco.images.pixels import ImageSettings
 from larmlreco.models.checkpoint import Architecture, Checkpoint
+from larmlreco.models.network import Network
 from larmlreco.reco.candidates import FEATURES, CandidateSettings
-from larmlreco.train.flow import FlowAugmentation, FlowTrainer, flow_events
+from larmlreco.reco.shifts import frame_of
+from larmlreco.train.flow import CandidateObjective, FlowAugmentation, FlowObjective, FlowTrainer, flow_events
+from larmlreco.train.flow_regression import ShiftObjective
 from larmlreco.train.job import files_of
 from larmlreco.train.parameters import LoopParameters, ModelParameters
 
@@ -38,7 +42,10 @@ class FlowCandidateParameters(ParameterSet):
 class FlowModelParameters(ModelParameters):
     """The network."""
 
-    name: str = parameter("larflow", doc="registered name, or package.module:Class")
+    name: str = parameter(
+        "larflow",
+        doc="registered name, or package.module:Class: larflow scores candidates, larflow_regression shifts pixels",
+    )
     params: dict[str, Any] = parameter({}, doc="arguments of the network")
 
 
@@ -63,6 +70,12 @@ class FlowTrainingParameters(LoopParameters):
     hard_weight: float = parameter(
         0.5, doc="a pixel with n candidates weighs 1 + this times log(n): more where tracks cross", minimum=0
     )
+    matchable_weight: float = parameter(
+        1.0, doc="weight of the loss of matchability (networks that shift pixels)", minimum=0
+    )
+    consistency_weight: float = parameter(
+        0.1, doc="weight of the distance in space, in cm, between the two shifts of a pixel (the same)", minimum=0
+    )
     augmentation: FlowAugmentationParameters = parameter({}, doc="changes of the events")
 
 
@@ -79,16 +92,12 @@ def make_flow_trainer(config: FlowTrainingParameters, device: torch.device) -> F
     events = {name: flow_events(paths, geometry, settings, cache) for name, paths in files.items()}
     params = dict(config.model.params)
     network = config.model.network(params, config.seed)
-    voxel = 2 * geometry.planes[-1].pitch
+    objective, inputs = _objective(config, geometry, network)
     card = ModelCard(
         task="flow",
         detector=data.detector,
-        dimension=3,
         class_names=(),
         planes=tuple(plane.view for plane in geometry.planes),
-        features=tuple(Feature(name, unit) for name, unit in FEATURES),
-        pixel_size=(float(data.rebin), voxel, voxel),
-        pixel_units=("tick", "cm", "cm"),
         threshold=data.threshold,
         rebin=data.rebin,
         network={"name": config.model.name, "params": params},
@@ -101,6 +110,7 @@ def make_flow_trainer(config: FlowTrainingParameters, device: torch.device) -> F
             "seed": config.seed,
             "tolerance": config.candidates.tolerance,
         },
+        **inputs,
     )
     return FlowTrainer(
         Checkpoint(Architecture(config.model.name, params), card),
@@ -110,9 +120,33 @@ def make_flow_trainer(config: FlowTrainingParameters, device: torch.device) -> F
         config.plan(),
         FlowAugmentation(**dict(config.augmentation)),
         geometry,
-        CandidateSettings(**dict(config.candidates)),
+        objective,
         Path(config.output),
         device,
-        config.blur,
-        config.hard_weight,
+    )
+
+
+def _objective(
+    config: FlowTrainingParameters, geometry: Detector, network: Network
+) -> tuple[FlowObjective, dict[str, Any]]:
+    """How a network learns, by its outputs, and what the card says of its input."""
+    if "score" in network.meanings:
+        voxel = 2 * geometry.planes[-1].pitch
+        settings = CandidateSettings(**dict(config.candidates))
+        return CandidateObjective(geometry, settings, config.blur, config.hard_weight), {
+            "dimension": 3,
+            "features": tuple(Feature(name, unit) for name, unit in FEATURES),
+            "pixel_size": (float(config.data.rebin), voxel, voxel),
+            "pixel_units": ("tick", "cm", "cm"),
+        }
+    if any(key.startswith("flow_") for key in network.meanings):
+        return ShiftObjective(geometry, config.matchable_weight, config.consistency_weight), {
+            "dimension": 2,
+            "features": (Feature("adc", "ADC"),),
+            "pixel_size": (frame_of(geometry.planes).unit, float(config.data.rebin)),
+            "pixel_units": ("cm", "tick"),
+        }
+    raise ConfigurationError(
+        f"training.model.name: the network {config.model.name!r} gives {', '.join(network.meanings)}; expected score, "
+        "for candidates, or flow_<source>2<target>, for pixels"
     )

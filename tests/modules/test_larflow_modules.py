@@ -32,6 +32,7 @@ from larmlreco.products import (
 )
 from larmlreco.reco.candidates import FEATURES
 from larmlreco.reco.flow import FLAGS
+from larmlreco.reco.shifts import frame_of
 
 UBOONE = detector("microboone")
 COLLECTION_FIRST = 4800
@@ -51,6 +52,96 @@ class ByResidual(Network):
     def forward(self, coords: torch.Tensor, features: torch.Tensor) -> dict[str, torch.Tensor]:
         check_input(coords, features, 3, 16)
         return {"score": 3.0 - features[:, 15].abs() - (features[:, :3] <= 0.0).sum(1)}
+
+
+HEIGHT = frame_of(UBOONE.planes).middle
+PER_HEIGHT = [frame_of(UBOONE.planes).shift_per_height(2, target) for target in (0, 1)]
+
+
+@register("shifts_of_the_line")
+class ShiftsOfTheLine(Network):
+    """The shifts of the collection pixels of :func:`line`, and of others in its rows; half of a wire too far."""
+
+    meanings = {f"{kind}_Y2{view}": kind for kind in ("flow", "matchable") for view in "UV"}  # noqa: RUF012
+
+    def __init__(self, seen_u: float = 1.0) -> None:
+        super().__init__()
+        self.seen_u = seen_u
+        self.height = LINE_Y[0] - HEIGHT
+        self.per_height_u, self.per_height_v = PER_HEIGHT
+
+    def raw(self, coords: torch.Tensor, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.forward(coords, features)
+
+    def forward(self, coords: torch.Tensor, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        check_input(coords, features, 2, 1)
+        height = 0.4 * (coords[:, 2] - 200).to(features.dtype) + self.height
+        return {
+            "flow_Y2U": height * self.per_height_u + 0.5,
+            "flow_Y2V": height * self.per_height_v + 0.5,
+            "matchable_Y2U": torch.full_like(height, self.seen_u),
+            "matchable_Y2V": torch.ones_like(height),
+        }
+
+
+def shift_archive(path: Path, **params: Any) -> Path:
+    card = ModelCard(
+        task="flow",
+        detector="microboone",
+        dimension=2,
+        planes=("U", "V", "Y"),
+        class_names=(),
+        features=(Feature("adc", "ADC"),),
+        pixel_size=(0.3, 6.0),
+        pixel_units=("cm", "tick"),
+        threshold=10.0,
+        rebin=6,
+    )
+    checkpoint = Checkpoint(Architecture("shifts_of_the_line", params), card)
+    export_archive(checkpoint.with_state(ShiftsOfTheLine(**params).state_dict(), None), path)
+    return path
+
+
+@pytest.mark.parametrize("dead", [None, 0])
+def test_an_archive_that_shifts_pixels_makes_the_same_products(dead: int | None, tmp_path: Path) -> None:
+    """The track, with as much false charge far from it on every plane: shifts choose the true partners of each pixel.
+
+    The archive's card alone says that it shifts pixels; a dead target gets partners too.
+    """
+    event = line(dead)
+    for plane in UBOONE.planes:
+        if plane.plane != dead:
+            wrong = plane.nearest_wire(LINE_Y - 60, LINE_Z + 50)
+            pixels = event[f"images:{plane.view}"]
+            both = np.column_stack([np.append(pixels.column, wrong), np.append(pixels.row, ROWS)])
+            event[f"images:{plane.view}"] = image(UBOONE, plane.view, *np.unique(both, axis=0).T)
+    parameters = {} if dead is None else {"channel_status": "chstatus"}
+    made = harness(shift_archive(tmp_path / "shifts.ts", seen_u=float(dead is None)), **parameters).process(event)
+    for target in (0, 1):
+        view = UBOONE.planes[target].view
+        flow, images = made.get(FlowPoints, f"Y2{view}"), event["images:Y"]
+        near = np.flatnonzero(np.abs(images.column - UBOONE.planes[2].nearest_wire(LINE_Y, LINE_Z)[0]) < 105)
+        true = UBOONE.planes[target].nearest_wire(LINE_Y, LINE_Z)[images.row - ROWS[0]]
+        assert len(near) >= 40
+        assert (np.abs(flow.column - true)[near] <= 2).all()
+        assert ((flow.matchable[near] > 0.5) == (target != dead)).all()
+    back = made.get(FlowPoints, "V2Y")
+    assert (np.abs(back.column - UBOONE.planes[2].nearest_wire(LINE_Y, LINE_Z)[0]) < 105).sum() >= 35
+    points = made.get(SpacePoints)
+    sure = points.score > 0.5
+    assert sure.sum() >= 40
+    assert (points.flags[sure] == (0 if dead is None else FLAGS["dead_0"])).all()
+    row = np.floor((points.x / (0.5 * 0.1098) + 800) / 6 + 1e-3).astype(int) - ROWS[0]
+    assert (np.hypot(points.y - LINE_Y[row], points.z - LINE_Z[row])[sure] < 1.5).all()
+
+
+def test_where_shifts_cannot_be_used(tmp_path: Path) -> None:
+    path = shift_archive(tmp_path / "shifts.ts")
+    with pytest.raises(ConfigurationError, match="shifts pixels, for which there are no crops"):
+        harness(path, crop_rows=512)
+    planes = [plane.name for plane in detector("icarus").readout_planes_of(0)]
+    with pytest.raises(ConfigurationError, match=r"cannot be used for icarus: .* run along the beam"):
+        harness(path, detector="icarus", planes=planes, allow_other_detector=True)
 
 
 @pytest.fixture(scope="module")

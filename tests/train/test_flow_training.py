@@ -11,10 +11,13 @@ from larmlreco.card import Feature, ModelCard
 from larmlreco.errors import ConfigurationError, InputError
 from larmlreco.geometry import detector
 from larmlreco.images.pixels import ImageSettings
+from larmlreco.metrics.flow import FlowMetrics
 from larmlreco.models import build
 from larmlreco.models.checkpoint import Architecture, Checkpoint
 from larmlreco.reco.candidates import FEATURES, CandidateSettings, candidate_coords, candidate_features, find_candidates
+from larmlreco.reco.shifts import frame_of, shift_input
 from larmlreco.train.flow import (
+    CandidateObjective,
     FlowAugmentation,
     FlowEvent,
     FlowStore,
@@ -25,6 +28,7 @@ from larmlreco.train.flow import (
     flow_events,
     planes_of,
 )
+from larmlreco.train.flow_regression import ShiftObjective, shift_targets
 from larmlreco.train.schedule import Schedule
 from larmlreco.train.tasks import trainer_of
 from larmlreco.train.trainer import Plan
@@ -131,9 +135,11 @@ def test_augmentation_keeps_the_partners() -> None:
     assert same(changed, again)
 
 
-def trainer(directory: Path, iterations: int = 30) -> FlowTrainer:
+def trainer(directory: Path, iterations: int = 30, shifts: dict[str, Any] | None = None) -> FlowTrainer:
+    """A small training on short tracks: of candidates, or of shifts by a network with these arguments."""
     torch.manual_seed(1)
-    params: dict[str, Any] = {"hidden": 8, "filters": 4, "depth": 2}
+    params: dict[str, Any] = shifts or {"hidden": 8, "filters": 4, "depth": 2}
+    name = "larflow" if shifts is None else "larflow_regression"
     card = ModelCard(
         task="flow",
         detector="microboone",
@@ -145,14 +151,14 @@ def trainer(directory: Path, iterations: int = 30) -> FlowTrainer:
     )
     plan = Plan(iterations, 2, Schedule("constant", 0.01, iterations), validate_every=iterations, checkpoint_every=10)
     return FlowTrainer(
-        Checkpoint(Architecture("larflow", params), card),
-        build("larflow", **params),
+        Checkpoint(Architecture(name, params), card),
+        build(name, **params),
         FlowStore.collect([line(seed) for seed in range(6)]),
         FlowStore.collect([line(seed) for seed in range(10, 13)]),
         plan,
         FlowAugmentation(dead_probability=0.0),
         UBOONE,
-        CandidateSettings(),
+        CandidateObjective(UBOONE, CandidateSettings()) if shifts is None else ShiftObjective(UBOONE),
         directory,
         torch.device("cpu"),
     )
@@ -173,6 +179,73 @@ def test_it_learns_and_resumes_to_the_same_weights(tmp_path: Path) -> None:
     rest.run()
     left, right = (torch.load(t.last, weights_only=True)["state_dict"] for t in (whole, rest))
     assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def raw_of(event: FlowEvent, name: str, off: float) -> dict[str, torch.Tensor]:
+    """What a network would say that shifts each row of the source ``off`` wires beyond its true partner."""
+    planes = planes_of(event, UBOONE)
+    frame = frame_of(UBOONE.planes)
+    rows = shift_input(planes, frame)
+    source, target = ("UVY".index(view) for view in name.split("2"))
+    wanted = shift_targets(event, planes, rows, frame, source, target)
+    shift = torch.zeros(len(rows.plane))
+    shift[torch.from_numpy(wanted.row)] = torch.from_numpy(wanted.shift).float() + off
+    seen = torch.full((len(rows.plane),), -20.0)
+    seen[torch.from_numpy(wanted.source_row[wanted.seen > 0])] = 20.0
+    return {f"flow_{name}": shift, f"matchable_{name}": seen}
+
+
+def test_the_loss_of_shifts_by_formula() -> None:
+    """Nothing where all is right; smooth L1 without a cap, and the distance in cm of the two heights, where it is not.
+
+    The slopes of U and V are opposite, so a wire too far on both planes is right for one height and one too low on U
+    and too high on V is a contradiction of (0.6 + 0.6) cm / tan 60.
+    """
+    event = line(5)
+    for off_u, off_v, shifts, apart in ((0.0, 0.0, 0.0, 0.0), (40.0, 40.0, 39.5, 80.0), (40.0, -40.0, 39.5, 0.0)):
+        raw = {**raw_of(event, "Y2U", off_u), **raw_of(event, "Y2V", off_v)}
+        metrics = FlowMetrics()
+        loss = ShiftObjective(UBOONE, 1.0, 0.5)(event, lambda coords, features, raw=raw: raw, metrics)
+        # Wires are whole numbers, so that true heights differ by a part of a pitch.
+        expected = (2 * shifts + 0.5 * max(apart * 0.6 / np.sqrt(3) - 0.5, 0)) / 3
+        assert float(loss) == pytest.approx(expected, abs=0.05)
+        found = metrics.summary()
+        assert set(found["directions"]) == {"Y2U", "Y2V"}
+        assert found["accuracy"]["value"] == (1.0 if not off_u else 0.0)
+        assert found["matchability"]["purity"]["value"] == 1.0
+
+
+def test_charge_that_a_dead_source_did_not_see_teaches_its_site() -> None:
+    """A collection pixel dies: its site, where the first plane has charge too, learns the way to that charge."""
+    y = float(frame_of(UBOONE.planes).middle)
+    wires = [int(plane.nearest_wire(y, 500.0)) for plane in UBOONE.planes]
+    column = [[wires[0]], [wires[1]], []]
+    true = [[wires], [wires], np.zeros((0, 3))]
+    event = FlowEvent(
+        [np.array(c, np.int16) for c in column],
+        [np.full(len(c), 5, np.int16) for c in column],
+        [np.full(len(c), 50, np.float32) for c in column],
+        [np.array(t, np.int16) for t in true],
+        UBOONE.planes[2].channels[wires[2] - 2 : wires[2] + 3],
+    )
+    planes = planes_of(event, UBOONE)
+    frame = frame_of(UBOONE.planes)
+    rows = shift_input(planes, frame)
+    wanted = shift_targets(event, planes, rows, frame, 2, 0)
+    assert len(wanted.source_row) == 0
+    assert rows.coords[wanted.row, 1].tolist() == [wires[2]]
+    assert abs(wanted.shift[0]) < 1
+
+
+@pytest.mark.parametrize("sources", [["Y"], ["U", "V", "Y"]])
+def test_shifts_are_learned_in_all_directions(sources: list[str], tmp_path: Path) -> None:
+    loop = trainer(tmp_path, 16, {"sources": sources, "filters": 4, "depth": 3, "shift_scale": 16.0})
+    before = loop.validate()[0]
+    loop.run()
+    loss, figures = loop.validate()
+    assert loss < 0.8 * before
+    views = "UVY"
+    assert set(figures.summary()["directions"]) == {f"{s}2{t}" for s in sources for t in views if s != t}
 
 
 def test_the_network_has_no_geometry_and_takes_any_order() -> None:
