@@ -34,7 +34,17 @@ from larmlreco.reco.candidates import (
     plane_pixels,
 )
 from larmlreco.reco.crops import CropSettings, score_in_crops
-from larmlreco.reco.flow import FLAGS, Choice, Points, choose, make_points, partner_pixels, partner_wires, row_length
+from larmlreco.reco.flow import (
+    FLAGS,
+    Choice,
+    Points,
+    choose,
+    infilled_flags,
+    make_points,
+    partner_pixels,
+    partner_wires,
+    row_length,
+)
 from larmlreco.reco.semantic import scores_of_hits
 from larmlreco.reco.shifts import frame_of, said_of_pixels, shift_input, shift_scores
 
@@ -58,8 +68,8 @@ class LArFlow(Producer):
     scores them, or it shifts pixels to other planes and the candidates near the shifts score; the archive's outputs say
     which. Puts, for every TPC (one instance each, ``tpc0``; where there is one TPC the instance is empty):
     ``SpacePoints``, with the links ``Assns`` ``<instance>_hits`` and ``<instance>_wires`` from points to the hits and
-    wires of their pixels, where those are given; ``SemanticScores`` of the points, charge-weighted means of their
-    pixels, where ``segmentation`` is given; and ``FlowPoints`` for every direction, ``Y2U`` or ``tpc0_Y2U``.
+    wires of their measured pixels, where those are given; ``SemanticScores`` of the points, charge-weighted means of
+    their pixels, where ``segmentation`` is given; and ``FlowPoints`` for every direction, ``Y2U`` or ``tpc0_Y2U``.
     """
 
     class Parameters(ParameterSet):
@@ -268,7 +278,7 @@ class LArFlow(Producer):
             charge=points.charge.astype(np.float32),
             score=points.score.astype(np.float32),
             consistency=points.consistency.astype(np.float32),
-            flags=points.flags.astype(np.int32),
+            flags=(points.flags | infilled_flags(points.pixel, [image.infilled for image in images])).astype(np.int32),
             pixel=points.pixel.astype(np.int32),
             hit=hit.astype(np.int32),
             meta={
@@ -291,7 +301,8 @@ class LArFlow(Producer):
             row[wires.channel] = np.arange(len(wires))
             channel = np.full(points.pixel.shape, -1, dtype=np.int64)
             for number, (pixels, plane) in enumerate(zip(images, volume.planes, strict=True)):
-                channels = np.append(plane.channels[pixels.column], self._detector.n_channels)
+                channels = np.where(pixels.infilled == 0, plane.channels[pixels.column], self._detector.n_channels)
+                channels = np.append(channels, self._detector.n_channels)
                 channel[:, number] = channels[points.pixel[:, number]]
             right = event.key(Wires, self._wires).branch
             event.put(_links(row[channel], key.branch, right), _joined(volume.instance, "wires"))

@@ -35,6 +35,9 @@ class SparseSegmentation(Producer):
         charge_scale: float = parameter(
             1.0, doc="factor from the images' charge to that of the archive's training", minimum=1e-9
         )
+        infilled_in_hits: bool = parameter(
+            False, doc="whether pixels that were filled in count in the scores of hits on their wires"
+        )
         tile: int = parameter(
             0, doc="edge of the tiles that the network sees one by one; 0: the whole image", unit="pixel", minimum=0
         )
@@ -45,6 +48,7 @@ class SparseSegmentation(Producer):
         planes = planes or list(self._detector.active_readout_planes)
         self._scale = config.charge_scale
         self._tile = config.tile
+        self._infilled_in_hits = config.infilled_in_hits
         self._archive = load_archive(config.archive, context.device, context.threads)
         self._archive.check(
             task="semantic_segmentation",
@@ -79,7 +83,7 @@ class SparseSegmentation(Producer):
             meta = {**self._meta, "target": event.key(Pixels, tag).branch}
             labelled = event.put(SemanticScores(scores=scores, label=best_class(scores), meta=meta), name)
             if hits is not None and self._hits is not None:
-                hit, pixel = pixels_of_hits(hits, pixels, self._detector)
+                hit, pixel = pixels_of_hits(hits, pixels, self._detector, infilled=self._infilled_in_hits)
                 order = np.lexsort((hit, pixel))
                 links = {"left": labelled.branch, "right": event.key(Hits, self._hits).branch}
                 event.put(

@@ -125,11 +125,12 @@ def images_of_hits(
     return _images(detector, planes, settings, pieces)
 
 
-def pixels_of_hits(hits: Hits, pixels: Pixels, detector: Detector) -> tuple[Int64, Int64]:
+def pixels_of_hits(hits: Hits, pixels: Pixels, detector: Detector, *, infilled: bool = False) -> tuple[Int64, Int64]:
     """Pixels on the wire of a hit in its samples [start_tick, end_tick), for all hits: pairs of hit and pixel rows.
 
-    Ordered by hit, then pixel. Hits of other planes have none. A hit without samples counts as one sample long. Reads
-    ``tpc``, ``plane`` and ``rebin`` of the meta of ``pixels``, which are ordered by column and row as images are.
+    Ordered by hit, then the pixel's row in the image. Hits of other planes have none. A hit without samples counts as
+    one sample long. Pixels that were filled in belong to no hit, unless ``infilled``. Reads ``tpc``, ``plane`` and
+    ``rebin`` of the meta of ``pixels``.
 
     Raises ``InputError`` for a channel outside the geometry.
     """
@@ -142,11 +143,14 @@ def pixels_of_hits(hits: Hits, pixels: Pixels, detector: Detector) -> tuple[Int6
     column = detector.channel_column[hits.channel[hit]]
     start = hits.start_tick[hit].astype(np.int64)
     stop = np.maximum(hits.end_tick[hit].astype(np.int64), start + 1)
-    key = pixels.column.astype(np.int64) << 32 | pixels.row
+    kept = np.flatnonzero((pixels.infilled == 0) | infilled)
+    key = pixels.column[kept].astype(np.int64) << 32 | pixels.row[kept]
+    by_place = np.argsort(key, kind="stable")
+    kept, key = kept[by_place], key[by_place]
     first = np.searchsorted(key, column << 32 | np.maximum(start // rebin, 0), side="left")
     last = np.searchsorted(key, column << 32 | np.maximum((stop - 1) // rebin, -1) + 1, side="left")
     counts = np.maximum(last - first, 0)
-    return np.repeat(hit, counts), np.repeat(first, counts) + _count_within(counts)
+    return np.repeat(hit, counts), kept[np.repeat(first, counts) + _count_within(counts)]
 
 
 def hits_of_pixels(hits: Hits, pixels: Pixels, detector: Detector) -> tuple[Int64, Int64]:

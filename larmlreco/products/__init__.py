@@ -5,6 +5,7 @@ from larmlreco.products.base import Column, Product, array_field
 from larmlreco.products.clusters import Clusters, MichelFlag, Michels
 from larmlreco.products.detector import ChannelStatus, Hits, POTSummary, Wires
 from larmlreco.products.images import Pixels, Voxels
+from larmlreco.products.infill import DeadRegions, InfilledPixels, InfilledVoxels
 from larmlreco.products.labels import SemanticScores
 from larmlreco.products.particles import ParticleFlag, Particles
 from larmlreco.products.reco import FeatureVectors, FlowPoints, PlaneClusters, SpacePoints
@@ -17,9 +18,12 @@ __all__ = [
     "ChannelStatus",
     "Clusters",
     "Column",
+    "DeadRegions",
     "FeatureVectors",
     "FlowPoints",
     "Hits",
+    "InfilledPixels",
+    "InfilledVoxels",
     "InputTag",
     "MichelFlag",
     "Michels",

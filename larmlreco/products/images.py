@@ -7,7 +7,7 @@ from larmlreco.products.base import Float32, Int32, Product, array_field
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Pixels(Product):
-    """Active pixels of one plane, ordered by column, then row.
+    """Active pixels of one plane, ordered by column, then row; those that were filled in come after all measured ones.
 
     ``meta``: ``detector``, ``tpc``, ``plane``, ``view``, ``rebin`` (samples a row), ``threshold`` (ADC),
     ``n_columns``, ``n_rows``. Row r holds the samples [r * rebin, (r + 1) * rebin).
@@ -18,6 +18,7 @@ class Pixels(Product):
     column: Int32 = array_field("i4", "wire on the plane, or channel of a wrapped plane", unit="wire")
     row: Int32 = array_field("i4", "time bin of the image")
     adc: Float32 = array_field("f4", "charge summed over the samples of the pixel", unit="ADC")
+    infilled: Int32 = array_field("i4", "1: filled in on a dead wire, not measured", fill=0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

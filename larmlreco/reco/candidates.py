@@ -235,7 +235,10 @@ def _triplets(planes: Sequence[PlanePixels], kept: Sequence[Int64], tolerance: f
 
 
 def _pairs(planes: Sequence[PlanePixels], kept: Sequence[Int64], third: int, tolerance: float) -> Part:
-    """Candidates that the third plane has not seen: dead there, or charge in a neighbouring row only."""
+    """Candidates that the third plane has not seen: dead there, or charge in a neighbouring row only.
+
+    A dead wire with a pixel, which was filled in, has seen it.
+    """
     first, second = (p for p in range(N_PLANES) if p != third)
     a, b, wanted = _crossings(planes, kept, first, second)
     other = planes[third]
@@ -244,7 +247,7 @@ def _pairs(planes: Sequence[PlanePixels], kept: Sequence[Int64], third: int, tol
     on_plane = (wire >= 0) & (wire < other.plane.n_wires)
     wire[~on_plane] = -1
     dead = ~on_plane
-    dead[on_plane] = ~other.alive[wire[on_plane]]
+    dead[on_plane] = ~other.alive[wire[on_plane]] & (other.find(row[on_plane], wire[on_plane]) < 0)
     quiet = np.flatnonzero(~dead & ~_any_near(other, row, wanted, tolerance))
     near = np.zeros(len(row), dtype=np.bool_)
     for step in (-1, 1):

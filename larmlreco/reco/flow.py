@@ -18,9 +18,14 @@ NEIGHBOURS = 2
 """Wires within which candidates of a pixel are taken as the same answer."""
 
 FLAGS: Mapping[str, int] = MappingProxyType(
-    {f"{name}_{p}": 1 << (N_PLANES * kind + p) for kind, name in enumerate(("dead", "near")) for p in range(N_PLANES)}
+    {
+        f"{name}_{p}": 1 << (N_PLANES * kind + p)
+        for kind, name in enumerate(("dead", "near", "infilled"))
+        for p in range(N_PLANES)
+    }
 )
-"""Bits of the flags of points: the plane's wire there is dead or absent; its charge there is below threshold."""
+"""Bits of the flags of points: the plane's wire there is dead or absent; its charge there is below threshold; its pixel
+was filled in, not measured."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,14 @@ def make_points(
         pixel=np.column_stack([_entries(p.pixel, best.entry[:, i], -1) for i, p in enumerate(planes)]),
         charge=np.column_stack([_entries(p.charge, best.entry[:, i], 0.0) for i, p in enumerate(planes)]),
     )
+
+
+def infilled_flags(pixel: Int64, infilled: Sequence[npt.NDArray[Any]]) -> Int64:
+    """Flags (P,) of points whose ``pixel`` (P, 3) rows, -1: none, were filled in: ``infilled`` (N,) of each image."""
+    flags = np.zeros(len(pixel), dtype=np.int64)
+    for plane, filled in enumerate(infilled):
+        flags |= np.where(_entries(filled, pixel[:, plane], 0) != 0, FLAGS[f"infilled_{plane}"], 0)
+    return flags
 
 
 def _point_scores(
