@@ -170,6 +170,25 @@ def voxels_of_steps(
     return labelled_voxels(deposits, grid, particles.semantic, instance, particles.id, target)
 
 
+def apparent_voxels(
+    steps: TrueSteps, particles: TrueParticles, detector: Detector, tpc: int, grid: VoxelGrid, target: str
+) -> tuple[Voxels, TrueLabels]:
+    """Voxels of the steps that the images of a TPC can show, where they seem to be for charge freed at the trigger.
+
+    That is where reconstructed points are, and what they are compared with; see :func:`voxels_of_steps`.
+    """
+    rows = particle_rows(steps.particle, particles.id)
+    seen = (steps.tick >= 0) & (steps.tick < detector.image_samples) & (steps.electrons > 0)
+    active = detector.tpcs[tpc].active
+    if len(detector.tpcs) > 1 and active is not None:
+        place = np.column_stack([steps.x, steps.y, steps.z])
+        seen &= ((place >= active[:, 0]) & (place <= active[:, 1])).all(axis=1)
+    apparent = np.column_stack([detector.tick_to_x(steps.tick, tpc), steps.y, steps.z])[seen]
+    deposits = voxel_deposits(apparent, steps.de[seen], rows[seen], grid)
+    instance = particle_rows(particles.instance, particles.id)
+    return labelled_voxels(deposits, grid, particles.semantic, instance, particles.id, target)
+
+
 def labels_of_reconstructed(
     voxels: Voxels,
     steps: TrueSteps,
@@ -181,27 +200,20 @@ def labels_of_reconstructed(
 ) -> TrueLabels:
     """True class and cluster of reconstructed voxels: those of the nearest true voxel within ``radius`` cm.
 
-    The true voxels are those of the steps that the images can show, where they seem to be for charge freed at the
-    trigger, as reconstructed points are, on the grid of ``voxels``. Of several that are equally near the one with most
-    energy decides, then the first; voxels without one (ghosts) have -1. Reads ``shape`` and ``tpc`` of the voxels'
-    meta; ``target``: their branch name. Raises ``ValueError`` for a step of an unknown particle.
+    The true voxels are those of :func:`apparent_voxels` on the grid of ``voxels``. Of several that are equally near the
+    one with most energy decides, then the first; voxels without one (ghosts) have -1. Reads ``shape`` and ``tpc`` of
+    the voxels' meta; ``target``: their branch name. Raises ``ValueError`` for a step of an unknown particle.
     """
     tpc, shape = int(voxels.meta["tpc"]), voxels.meta["shape"]
     pitch = float(voxels.pitch[0])
     x, y, z = voxels.origin[0].astype(np.float64).tolist()
     grid = VoxelGrid((int(shape[0]), int(shape[1]), int(shape[2])), pitch, (x, y, z))
-    rows = particle_rows(steps.particle, particles.id)
-    seen = (steps.tick >= 0) & (steps.tick < detector.image_samples) & (steps.electrons > 0)
-    active = detector.tpcs[tpc].active
-    if len(detector.tpcs) > 1 and active is not None:
-        place = np.column_stack([steps.x, steps.y, steps.z])
-        seen &= ((place >= active[:, 0]) & (place <= active[:, 1])).all(axis=1)
-    apparent = np.column_stack([detector.tick_to_x(steps.tick, tpc), steps.y, steps.z])[seen]
-    deposits = voxel_deposits(apparent, steps.de[seen], rows[seen], grid)
-    instance = particle_rows(particles.instance, particles.id)
-    true, labels = labelled_voxels(deposits, grid, particles.semantic, instance, particles.id, target)
+    true, labels = apparent_voxels(steps, particles, detector, tpc, grid, target)
     nearest = nearest_voxels(
-        np.column_stack([voxels.x, voxels.y, voxels.z]), deposits.index, true.energy, radius / pitch
+        np.column_stack([voxels.x, voxels.y, voxels.z]),
+        np.column_stack([true.x, true.y, true.z]),
+        true.energy,
+        radius / pitch,
     )
     return TrueLabels(
         label=np.append(labels.label, -1)[nearest],
