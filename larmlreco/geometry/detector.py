@@ -204,6 +204,17 @@ class Detector:
         per_tpc = len(self.tpcs[0].planes)
         return index, group // per_tpc, group % per_tpc, flat - self._first_wire[group]
 
+    def tpc_of(self, x: npt.ArrayLike, y: npt.ArrayLike, z: npt.ArrayLike) -> Int64:
+        """The TPC (N,) whose active volume holds points (N,), cm, -1: none; of a detector with one TPC that one."""
+        place = np.column_stack([np.asarray(a, dtype=np.float64) for a in (x, y, z)])
+        if len(self.tpcs) == 1:
+            return np.zeros(len(place), dtype=np.int64)
+        found = np.full(len(place), -1, dtype=np.int64)
+        for tpc in self.tpcs:
+            if tpc.active is not None:
+                found[((place >= tpc.active[:, 0]) & (place <= tpc.active[:, 1])).all(axis=1)] = tpc.index
+        return found
+
     @cached_property
     def _anodes(self) -> tuple[Float64, Float64]:
         return np.array([t.anode_x for t in self.tpcs]), np.array([float(t.drift) for t in self.tpcs])

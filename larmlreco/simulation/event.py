@@ -52,20 +52,20 @@ class SimulatedEvent:
 class Simulation:
     """Events of one configuration; event i depends on the seed and on i alone, so a run can be split into jobs.
 
-    A context manager: Geant4's process ends with it. Raises ``ConfigurationError`` for a detector with more than one
-    TPC, and where :class:`~larmlreco.simulation.geant.Geant4` does.
+    A context manager: Geant4's process ends with it. Raises ``ConfigurationError`` for a detector whose wires wrap, and
+    where :class:`~larmlreco.simulation.geant.Geant4` does.
     """
 
     def __init__(self, settings: SimulationSettings) -> None:
         self.detector = detector(settings.detector)
-        active = self.detector.tpcs[0].active
-        if len(self.detector.tpcs) != 1 or active is None:
+        if any(plane.wrapped for plane in self.detector.planes):
             raise ConfigurationError(
-                f"simulation.detector: {settings.detector} has {len(self.detector.tpcs)} TPCs; "
-                "expected a detector with one; valid: microboone"
+                f"simulation.detector: the wires of {settings.detector} wrap around its planes; "
+                "expected a detector whose wires do not; valid: microboone, sbnd"
             )
+        active = np.array([tpc.active for tpc in self.detector.tpcs if tpc.active is not None])
         self._settings = settings
-        self._volume = Volume(_corner(active[:, 0]), _corner(active[:, 1]), settings.margin)
+        self._volume = Volume(_corner(active[..., 0].min(axis=0)), _corner(active[..., 1].max(axis=0)), settings.margin)
         self._content = Content(settings, self._volume)
         self._geant4 = Geant4(self._volume, step_cm=settings.step, cut_cm=settings.cut)
 
@@ -94,12 +94,13 @@ class Simulation:
 def respond(
     steps: TrueSteps, detector: Detector, settings: ReadoutSettings, random: np.random.Generator
 ) -> tuple[Wires, Hits, ChannelStatus]:
-    """Wires, hits and dead channels for true steps in a detector with one TPC."""
+    """Wires, hits and dead channels for true steps in a detector whose wires do not wrap."""
     scale = random.uniform(*settings.noise_scale)
     noise = [scale * n for n in settings.noise]
     signals, dead_channels = [], []
     for plane in detector.planes:
         dead = dead_blocks(plane.n_wires, random.uniform(*settings.dead_fraction), random)
+        dead |= np.isin(plane.channels, detector.unread_channels)
         gain = random.normal(1.0, settings.gain_spread, plane.n_wires)
         arriving = plane_arrivals(steps, detector, plane, settings.charge)
         signals.append(plane_signal(arriving, detector.n_samples, dead, gain, noise[plane.plane], settings, random))
@@ -143,7 +144,9 @@ def true_steps(
     primary = tracks.primary()[tracks.rows(deposits.particle)]
     t0 = np.array([p.t0 for p in primaries], dtype=np.float64)[primary - 1]
     x, y, z = deposits.position.T
-    drift_us = np.abs(x - detector.tpcs[0].anode_x) / detector.drift_speed
+    tpc = detector.tpc_of(x, y, z)
+    anode = np.array([tpc.anode_x for tpc in detector.tpcs])
+    drift_us = np.abs(x - anode[tpc]) / detector.drift_speed
     electrons = recombined_electrons(deposits.energy, deposits.length, detector.electric_field)
     return TrueSteps.from_columns(
         {
@@ -153,15 +156,15 @@ def true_steps(
             "t": deposits.time,
             "de": deposits.energy,
             "dx": deposits.length,
-            "electrons": electrons * survival(drift_us, lifetime_ms),
-            "tick": detector.x_to_tick(x, 0, t0 + deposits.time),
+            "electrons": np.where(tpc >= 0, electrons * survival(drift_us, lifetime_ms), 0.0),
+            "tick": detector.x_to_tick(x, tpc, t0 + deposits.time),
             "particle": deposits.particle,
         }
     )
 
 
 def make_wires(signals: Sequence[PlaneSignal], detector: Detector) -> Wires:
-    """The ``Wires`` product of the signals of all planes of a detector with one TPC, by plane, then wire."""
+    """The ``Wires`` product of the signals of all planes of a detector, by TPC, plane, then wire."""
     parts: dict[str, list[npt.ArrayLike]] = {name: [] for name in Wires.columns()}
     total = 0
     for signal, plane in zip(signals, detector.planes, strict=True):

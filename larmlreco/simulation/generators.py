@@ -212,7 +212,8 @@ def cosmics(settings: CosmicSettings, volume: Volume, detector: Detector, random
         else:
             pdg, energy = (13, -13)[random.integers(2)], _power_law(settings, random)
         start = target - distance * direction
-        t0 = (random.uniform(*arrival) - float(detector.x_to_tick(target[0]))) * detector.tick_period
+        tpc = np.maximum(detector.tpc_of(*target.reshape(3, 1)), 0)
+        t0 = (random.uniform(*arrival) - float(detector.x_to_tick(target[0], tpc[0]))) * detector.tick_period
         out.append(Primary(pdg, energy, _triple(start), _triple(direction), t0, 1))
     return out
 

@@ -286,10 +286,11 @@ def _product(
     to_tick = wires.roi_begin[roi].astype(np.int64) - roi_begin[roi]
     channel = wires.channel[wire].astype(np.int64)
     plane = detector.channel_plane[channel]
+    tpc = np.array([readout.tpc for readout in detector.readout_planes])[detector.channel_readout[channel]]
     columns: dict[str, npt.ArrayLike] = {
         "channel": channel,
         "cryostat": np.zeros(len(table)),
-        "tpc": np.zeros(len(table)),
+        "tpc": tpc,
         "plane": plane,
         "wire": detector.channel_column[channel],
         "view": wires.view[wire],

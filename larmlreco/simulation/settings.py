@@ -201,7 +201,7 @@ class SimulationSettings(ContentSettings):
     """The table ``simulation`` for events of wires."""
 
     image: str = parameter("wires", doc="what the events are recorded with", choices=("wires",))
-    detector: str = parameter("microboone", doc="a detector with one TPC")
+    detector: str = parameter("microboone", doc="a detector whose wires do not wrap: microboone, sbnd")
     run: int = parameter(1, doc="run number of the events", minimum=1)
     cosmics: CosmicSettings = parameter({}, doc="cosmic muons")
     margin: tuple[float, float, float] = parameter(

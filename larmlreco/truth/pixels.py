@@ -50,12 +50,13 @@ def particle_rows(wanted: Int32, ids: Int32) -> Int64:
 def plane_arrivals(
     steps: TrueSteps, detector: Detector, plane: WirePlane, response: ChargeResponse | None = None
 ) -> Arrivals:
-    """Where the charge of true steps arrives on a plane; row numbers are those of ``steps``."""
+    """Where the charge of true steps in its TPC arrives on a plane; row numbers are those of ``steps``."""
+    in_tpc = detector.tpc_of(steps.x, steps.y, steps.z) == plane.tpc
     return arrivals(
         plane.wire_coordinate(steps.y, steps.z),
         np.abs(steps.x - detector.tpcs[plane.tpc].anode_x) / detector.drift_speed,
         steps.tick.astype(np.float64),
-        steps.electrons.astype(np.float64),
+        np.where(in_tpc, steps.electrons, 0.0),
         n_wires=plane.n_wires,
         pitch=plane.pitch,
         drift_cm_per_us=detector.drift_speed,

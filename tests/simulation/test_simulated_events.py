@@ -11,10 +11,10 @@ from larmlreco.errors import ConfigurationError
 from larmlreco.geometry import detector
 from larmlreco.io import open_file
 from larmlreco.products import Product, TrueParticles, TrueSteps
-from larmlreco.simulation.event import SimulatedEvent, Simulation
+from larmlreco.simulation.event import SimulatedEvent, Simulation, respond
 from larmlreco.simulation.geant import Volume
 from larmlreco.simulation.generators import cosmics, vertex
-from larmlreco.simulation.settings import CosmicSettings, SimulationSettings, VertexSettings
+from larmlreco.simulation.settings import CosmicSettings, ReadoutSettings, SimulationSettings, VertexSettings
 
 UBOONE = detector("microboone")
 VOLUME = Volume((0.0, -116.25, 0.0), (256.04, 116.25, 1036.8), (20.0, 20.0, 40.0))
@@ -146,9 +146,33 @@ def test_wrong_jobs_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "expects a range from low to high, got [4, 2]" in message
 
 
-def test_a_detector_with_several_tpcs_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="sbnd has 2 TPCs; expected a detector with one; valid: microboone"):
-        Simulation(SimulationSettings(detector="sbnd"))
+def test_a_detector_with_wrapped_wires_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"wires of protodunehd wrap .* valid: microboone, sbnd"):
+        Simulation(SimulationSettings(detector="protodunehd"))
+
+
+def test_each_tpc_sees_its_own_charge() -> None:
+    """Two deposits, one on each side of SBND's cathode: wires and hits of each lie on the planes of its TPC."""
+    mine = detector("sbnd")
+    x, y, z = np.array([-100.0, 50.0]), np.array([20.0, -30.0]), np.array([200.0, 300.0])
+    steps = TrueSteps.from_columns(
+        {"x": x, "y": y, "z": z, "t": 0 * x, "de": 0 * x + 2, "dx": 0 * x + 0.3, "electrons": 0 * x + 60000,
+         "tick": mine.x_to_tick(x, [0, 1]), "particle": 0 * x + 1}
+    )  # fmt: skip
+    assert mine.tpc_of(x, y, z).tolist() == [0, 1]
+    assert mine.tpc_of([0.0, 500.0], [0.0, 0.0], [100.0, 100.0]).tolist() == [-1, -1]
+    settings = ReadoutSettings(noise=(1e-3, 1e-3, 1e-3), dead_fraction=(0.0, 0.0))
+    wires, hits, status = respond(steps, mine, settings, np.random.default_rng(1))
+    assert set(status.channel) == set(mine.unread_channels)
+    for tpc in (0, 1):
+        here = hits.tpc == tpc
+        for plane in mine.tpcs[tpc].planes:
+            of_plane = np.flatnonzero(here & (hits.plane == plane.plane))
+            loudest = of_plane[np.argmax(hits.integral[of_plane])]
+            assert hits.wire[loudest] == plane.nearest_wire(y[tpc], z[tpc])
+            assert hits.channel[loudest] == plane.channels[hits.wire[loudest]]
+            assert hits.peak_time[loudest] == pytest.approx(mine.x_to_tick(x[tpc], tpc), abs=2)
+            assert plane.channels[hits.wire[loudest]] in wires.channel
 
 
 def test_numbers_out_of_range_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
