@@ -2,7 +2,7 @@
 
 import glob
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from larmlreco.card import Feature, ModelCard
-from larmlreco.errors import ConfigurationError, InputError
+from larmlreco.errors import ConfigurationError, InputError, valid_choices
 from larmlreco.framework.parameters import Origin, ParameterSet, parameter
 from larmlreco.geometry import detector
 from larmlreco.images.pixels import ImageSettings
@@ -19,6 +19,7 @@ from larmlreco.labels import SCHEMES, SEMANTIC_NAMES
 from larmlreco.models.checkpoint import Architecture, Checkpoint
 from larmlreco.products import InputTag
 from larmlreco.train.augment import Augmentation
+from larmlreco.train.label_images import PixelSource, pixel_images
 from larmlreco.train.parameters import LoopParameters, ModelParameters
 from larmlreco.train.particles import PARTICLE_NAMES, particle_images
 from larmlreco.train.planes import plane_images
@@ -51,9 +52,32 @@ class DataParameters(ParameterSet):
     validation: list[str] = parameter(doc="files of other events, to choose the best weights by")
     cache: str = parameter("", doc="folder that keeps the images made of the files; empty: none")
     detector: str = parameter("microboone", doc="geometry of the events")
-    views: list[str] = parameter(["U", "V", "Y"], doc="views whose planes are learned")
+    views: list[str] = parameter(["U", "V", "Y"], doc="views whose planes are learned; with images, their instances")
     rebin: int = parameter(6, doc="samples summed into a row", unit="tick", minimum=1)
     threshold: float = parameter(10.0, doc="least charge of a pixel", unit="ADC")
+    images: InputTag | None = parameter(
+        None, doc="images (Pixels) that the files hold, as those of LArCV2; @nil: they are made of wires and truth"
+    )
+    label_image: InputTag = parameter("segment", doc="with images: images of their labels (Pixels)")
+    label_classes: list[str] = parameter(
+        [], doc='with images: class of the value 1, 2, ... of a label; 0 and "": no label; empty: those of scheme'
+    )
+    scheme: str = parameter("larmlreco", doc="with images: classes to learn", choices=tuple(SCHEMES))
+
+    def source(self) -> PixelSource | None:
+        """What to read of files that hold images with labels. Raises ``ConfigurationError`` for an unknown class."""
+        names = SCHEMES[self.scheme]
+        for name in self.label_classes:
+            if name and name not in names:
+                valid = valid_choices(name, names)
+                raise ConfigurationError(
+                    f"{_DATA}.label_classes: the scheme {self.scheme} has no class {name!r}; {valid}"
+                )
+        if self.images is None:
+            return None
+        numbers = {name: number for number, name in enumerate(names)}
+        classes = tuple(numbers.get(name, -1) for name in self.label_classes or names)
+        return PixelSource(self.images, self.label_image, tuple(self.views), self.threshold, classes)
 
 
 class VoxelDataParameters(ParameterSet):
@@ -238,19 +262,12 @@ def image_data(table: Mapping[str, Any], origin: Origin, task: str, groups: bool
         )
     planes = DataParameters.parse(table, _DATA, owner, origin)
     files = files_of(planes.training, planes.validation)
-    geometry = detector(planes.detector)
-    settings = ImageSettings(rebin=planes.rebin, threshold=planes.threshold)
     cache = Path(planes.cache) if planes.cache else None
-    particles = task == "particle_classification"
+    names, read = _plane_reader(planes, task, groups)
     return ImageData(
-        {
-            name: particle_images(paths, geometry, planes.views, settings, cache)
-            if particles
-            else plane_images(paths, geometry, planes.views, settings, cache, groups)
-            for name, paths in files.items()
-        },
+        {name: read(paths, cache) for name, paths in files.items()},
         2,
-        PARTICLE_NAMES if particles else SEMANTIC_NAMES,
+        names,
         {
             "detector": planes.detector,
             "planes": tuple(planes.views),
@@ -261,6 +278,24 @@ def image_data(table: Mapping[str, Any], origin: Origin, task: str, groups: bool
             "rebin": planes.rebin,
         },
     )
+
+
+def _plane_reader(
+    planes: DataParameters, task: str, groups: bool
+) -> tuple[tuple[str, ...], Callable[[Sequence[Path], Path | None], ImageStore]]:
+    """Class names, and what makes the images of files."""
+    source, particles = planes.source(), task == "particle_classification"
+    if source is not None and not particles:
+        if groups:
+            raise ConfigurationError(f"training.weighting: particles needs true steps; {_DATA}.images has labels alone")
+        return SCHEMES[planes.scheme], lambda paths, cache: pixel_images(paths, source, cache)
+    geometry = detector(planes.detector)
+    settings = ImageSettings(rebin=planes.rebin, threshold=planes.threshold)
+    if particles:
+        return PARTICLE_NAMES, lambda paths, cache: particle_images(paths, geometry, planes.views, settings, cache)
+    if planes.scheme != "larmlreco":
+        raise ConfigurationError(f"{_DATA}.scheme: {planes.scheme} is for files that hold images of labels (images)")
+    return SEMANTIC_NAMES, lambda paths, cache: plane_images(paths, geometry, planes.views, settings, cache, groups)
 
 
 def files_of(training: list[str], validation: list[str]) -> dict[str, list[Path]]:

@@ -14,6 +14,7 @@ from larmlreco.labels import SCHEMES, map_labels
 from larmlreco.products import InputTag, Product, ProductKey, TrueLabels, Voxels
 from larmlreco.train.files import cached_images
 from larmlreco.train.images import LabelledImage
+from larmlreco.train.label_images import labels_at
 from larmlreco.train.store import ImageStore
 
 
@@ -76,7 +77,7 @@ def _image(voxels: Voxels, truth: TrueLabels, source: VoxelSource, where: str) -
             f"{where}: its voxels measure {voxels.pitch[0]:g} cm, expected {source.pitch:g}; "
             "a network learns voxels of one size (voxel_size)"
         )
-    coords = np.column_stack([voxels.x, voxels.y, voxels.z])
+    coords = _index(voxels)
     labels = labels_in(truth, source.scheme, where)
     if source.clusters and len(truth) and not (truth.cluster >= 0).any():
         raise InputError(f"{where}: the true labels have no clusters, which this training needs")
@@ -85,17 +86,11 @@ def _image(voxels: Voxels, truth: TrueLabels, source: VoxelSource, where: str) -
 
 def _labels_of_image(voxels: Voxels, image: Voxels, scheme: str, where: str) -> TrueLabels:
     """Labels of voxels from an image of class numbers; voxels that it does not have have no label."""
-    label = np.rint(image.energy).astype(np.int32)
-    if not np.array_equal(label, image.energy):
-        raise InputError(f"{where}: the image of labels holds values that are no class numbers")
-    number = {voxel: i for i, voxel in enumerate(zip(*_index(image), strict=True))}
-    rows = np.array([number.get(voxel, -1) for voxel in zip(*_index(voxels), strict=True)], dtype=np.int64)
-    found = np.append(label, -1)[rows].astype(np.int32)
-    return TrueLabels(label=found, meta={"scheme": scheme})
+    return TrueLabels(label=labels_at(_index(voxels), _index(image), image.energy, where), meta={"scheme": scheme})
 
 
-def _index(voxels: Voxels) -> tuple[list[int], list[int], list[int]]:
-    return voxels.x.tolist(), voxels.y.tolist(), voxels.z.tolist()
+def _index(voxels: Voxels) -> npt.NDArray[np.int32]:
+    return np.column_stack([voxels.x, voxels.y, voxels.z])
 
 
 def labels_in(truth: TrueLabels, scheme: str, where: str) -> npt.NDArray[np.int8]:
