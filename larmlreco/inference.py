@@ -79,13 +79,21 @@ class Archive:
 
         ``charge_scale`` is the factor by which the image's charge is multiplied before the network sees it.
         """
-        for key, scale in (("rebin", 1.0), ("threshold", charge_scale)):
-            found, wanted = meta[key], getattr(self.card, key) / scale
+        for key, wanted in self.image_facts(charge_scale).items():
+            found = meta[key]
             if not math.isclose(found, wanted, rel_tol=1e-6):
                 raise ConfigurationError(
                     f"archive {self.path}: its card asks for images with {key} {wanted:g}, those of plane "
                     f"{meta.get('view')} were made with {found:g}; set {key} of their module to {wanted:g}"
                 )
+
+    def image_facts(self, charge_scale: float = 1.0) -> dict[str, float]:
+        """What must be true of images by the card, as modules declare it: ``rebin`` and ``threshold``."""
+        return {"rebin": float(self.card.rebin), "threshold": self.card.threshold / charge_scale}
+
+    def voxel_facts(self) -> dict[str, float]:
+        """What must be true of voxels by the card, as modules declare it: ``pitch`` in cm."""
+        return {"pitch": self.card.pixel_size[0]}
 
     def check_pitch(self, pitch: npt.ArrayLike, name: str) -> None:
         """Raise ``ConfigurationError`` unless voxels of this edge (cm), called ``name``, are what the card asks for."""

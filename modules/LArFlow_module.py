@@ -145,7 +145,7 @@ class LArFlow(Producer):
         }
         self._consume(config, list(planes))
         for volume in self._volumes:
-            self.produces(SpacePoints, volume.instance)
+            self.produces(SpacePoints, volume.instance, facts={"detector": config.detector})
             for tag, name in ((self._hits, "hits"), (self._wires, "wires")):
                 if tag is not None:
                     self.produces(Assns, _joined(volume.instance, name))
@@ -158,7 +158,8 @@ class LArFlow(Producer):
 
     def _consume(self, config: Parameters, names: list[str]) -> None:
         label, process = config.images.label, config.images.process
-        self._images = {name: self.consumes(Pixels, InputTag(label, name, process)) for name in names}
+        facts = self._archive.image_facts(config.charge_scale)
+        self._images = {name: self.consumes(Pixels, InputTag(label, name, process), facts=facts) for name in names}
         self._hits = None if config.hits is None else self.consumes(Hits, config.hits)
         self._wires = None if config.wires is None else self.consumes(Wires, config.wires)
         self._status = None

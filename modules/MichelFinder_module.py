@@ -17,7 +17,7 @@ from larmlreco.products import (
     TrueLabels,
     Voxels,
 )
-from larmlreco.reco.clustering_places import Places, canonical_labels, members
+from larmlreco.reco.clustering_places import CANONICAL, Places, canonical_labels, members
 from larmlreco.reco.michel import FoundMichels, Int64, Surroundings, find_michels
 from larmlreco.reco.michel_options import MichelOptions
 from larmlreco.reco.michel_products import michel_clusters, michel_rows
@@ -91,7 +91,7 @@ class MichelFinder(Producer):
         self._images = {
             name: (
                 self.consumes(kind, InputTag(tag.label, name, tag.process)),
-                self.consumes(self._label_kind, InputTag(base.label, name, base.process)),
+                self.consumes(self._label_kind, InputTag(base.label, name, base.process), facts=CANONICAL),
             )
             for name in config.images
         }

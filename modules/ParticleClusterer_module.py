@@ -10,7 +10,7 @@ from larmlreco.inference import load_archive
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Assns, Clusters, Hits, InputTag, SemanticScores, SpacePoints, TrueLabels, Voxels
 from larmlreco.reco.clustering import ClusteredVoxels, ClusteringOptions, Floats, Int64, cluster_voxels, dbscan_voxels
-from larmlreco.reco.clustering_places import Places, canonical_labels, hits_of_clusters, members
+from larmlreco.reco.clustering_places import CANONICAL, Places, canonical_labels, hits_of_clusters, members
 
 
 class ParticleClusterer(Producer):
@@ -103,10 +103,11 @@ class ParticleClusterer(Producer):
         base, label = config.truth or config.scores, config.input
         self._label_kind: type[SemanticScores] | type[TrueLabels]
         self._label_kind = SemanticScores if config.truth is None else TrueLabels
+        size = self._archive.voxel_facts() if self._archive is not None and kind is Voxels else {}
         self._images = {
             name: (
-                self.consumes(kind, InputTag(label.label, name, label.process)),
-                self.consumes(self._label_kind, InputTag(base.label, name, base.process)),
+                self.consumes(kind, InputTag(label.label, name, label.process), facts=size),
+                self.consumes(self._label_kind, InputTag(base.label, name, base.process), facts=CANONICAL),
             )
             for name in config.images
         }

@@ -67,8 +67,9 @@ class PointVoxelMaker(Producer):
                 self._tpcs[name] = tpc_of_instance(mine, name)
             except ValueError as error:
                 raise ConfigurationError(f"{context.label}.images: {error}") from error
-            self._tags[name] = self.consumes(SpacePoints, InputTag(config.points.label, name, config.points.process))
-            self.produces(Voxels, name)
+            tag = InputTag(config.points.label, name, config.points.process)
+            self._tags[name] = self.consumes(SpacePoints, tag, facts={"detector": config.detector})
+            self.produces(Voxels, name, facts={"pitch": config.pitch})
             self.produces(Assns, name)
             if config.hits is not None:
                 self.produces(Assns, f"{name}hits")

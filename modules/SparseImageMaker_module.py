@@ -47,7 +47,7 @@ class SparseImageMaker(Producer):
         self._hits = None if config.hits is None else self.consumes(Hits, config.hits)
         self._status = None if config.channel_status is None else self.consumes(ChannelStatus, config.channel_status)
         for plane in self._planes:
-            self.produces(Pixels, plane.name)
+            self.produces(Pixels, plane.name, facts={"rebin": config.rebin, "threshold": config.threshold})
             if self._wires is not None:
                 self.produces(Assns, f"{plane.name}_wires")
             if self._hits is not None:

@@ -61,7 +61,8 @@ class SparseSegmentation(Producer):
         context.register_model(self._archive.path.name, self._archive.card.sha256)
         self._meta = {**self._archive.label_meta(config.detector), "charge_scale": config.charge_scale}
         label, process = config.images.label, config.images.process
-        self._images = {plane.name: self.consumes(Pixels, InputTag(label, plane.name, process)) for plane in planes}
+        facts = self._archive.image_facts(config.charge_scale)
+        self._images = {p.name: self.consumes(Pixels, InputTag(label, p.name, process), facts=facts) for p in planes}
         self._hits = None if config.hits is None else self.consumes(Hits, config.hits)
         for name in self._images:
             self.produces(SemanticScores, name)

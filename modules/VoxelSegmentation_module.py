@@ -55,9 +55,10 @@ class VoxelSegmentation(Producer):
         self._scale = config.energy_scale
         self._meta = {**self._archive.label_meta(config.detector), "energy_scale": config.energy_scale}
         label, process = config.voxels.label, config.voxels.process
-        self._images = {name: self.consumes(Voxels, InputTag(label, name, process)) for name in config.images}
+        facts = self._archive.voxel_facts()
+        self._images = {n: self.consumes(Voxels, InputTag(label, n, process), facts=facts) for n in config.images}
         for name in self._images:
-            self.produces(SemanticScores, name)
+            self.produces(SemanticScores, name, facts={"scheme": self._meta["scheme"]})
 
     def produce(self, event: Event) -> None:
         """Classify one event."""

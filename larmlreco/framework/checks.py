@@ -1,11 +1,12 @@
 """Checks before the first event: every product that a module reads will be there when it runs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from larmlreco.errors import ConfigurationError, valid_choices
 from larmlreco.framework.configuration import Entry, JobConfiguration, at
-from larmlreco.framework.event import Consumption
+from larmlreco.framework.event import Consumption, Production
 from larmlreco.framework.module import InputFile, Module
 from larmlreco.products import InputTag, ProductKey
 
@@ -55,6 +56,7 @@ class ProductCheck:
         maker = self._modules.get(tag.label) if own_label else None
         if maker is not None and self._puts(maker, asked):
             if tag.label in before:
+                self._fits(label, maker, asked)
                 return
             if tag.label == label:
                 if tag.process == "" and in_input:
@@ -90,8 +92,19 @@ class ProductCheck:
                 raise self._error(label, asked, f"which {file.path} holds as {branch} but cannot be decoded: {reason}")
         raise self._error(label, asked, self._what_exists(asked, keys, before, file))
 
+    def _fits(self, label: str, maker: Module, asked: Consumption) -> None:
+        made = next(
+            p for p in maker.declared_produces if p.level == asked.level and p.key.matches(asked.type, asked.tag)
+        )
+        for name, wanted in asked.facts.items():
+            found = made.facts.get(name, wanted)
+            if not _alike(found, wanted):
+                raise self._error(
+                    label, asked, f"which {asked.tag.label!r} makes with {name} {found}; it needs {name} {wanted}"
+                )
+
     def _puts(self, maker: Module, asked: Consumption) -> bool:
-        return any(p.level == asked.level and p.key.matches(asked.type, asked.tag) for p in maker.declared_produces)
+        return any(_answers(p, asked) for p in maker.declared_produces)
 
     def _reads_from(self, label: str, target: str, seen: list[str]) -> list[str]:
         """The chain of labels by which ``label`` reads from ``target``; empty if it does not."""
@@ -147,6 +160,16 @@ def key_of_tag(entry: Entry, tag: InputTag) -> str:
         return None
 
     return search(entry.values, entry.key) or entry.key
+
+
+def _answers(made: Production, asked: Consumption) -> bool:
+    return made.level == asked.level and made.key.matches(asked.type, asked.tag)
+
+
+def _alike(found: Any, wanted: Any) -> bool:
+    if isinstance(found, float) or isinstance(wanted, float):
+        return math.isclose(found, wanted, rel_tol=1e-4)
+    return bool(found == wanted)
 
 
 def _described(key: ProductKey) -> str:

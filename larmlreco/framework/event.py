@@ -5,9 +5,9 @@ those of this process are put by its modules. A module gets an :class:`Event` (:
 of the principal that holds the module to what it declared.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 from larmlreco.errors import LarmlrecoError
 from larmlreco.framework.ids import EventID
@@ -28,20 +28,22 @@ class DeclarationError(LarmlrecoError):
 
 @dataclass(frozen=True)
 class Consumption:
-    """A product that a module declared to read."""
+    """A product that a module declared to read, and what its maker should say of it (``facts``)."""
 
     type: str
     tag: InputTag
     optional: bool = False
     level: Level = "event"
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Production:
-    """A product that a module declared to put."""
+    """A product that a module declared to put, and what is true of it in every event (``facts``)."""
 
     key: ProductKey
     level: Level = "event"
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Principal:

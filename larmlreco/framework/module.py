@@ -145,14 +145,21 @@ class Module:
         )
 
     def consumes(
-        self, product_type: type[Product], tag: InputTag | str, *, optional: bool = False, level: Level = "event"
+        self,
+        product_type: type[Product],
+        tag: InputTag | str,
+        *,
+        optional: bool = False,
+        level: Level = "event",
+        facts: Mapping[str, Any] | None = None,
     ) -> InputTag:
         """Declare, in the constructor, a product that this module reads. Returns the tag for ``event.get``.
 
-        The job checks before the first event that a product that is not ``optional`` will be there.
+        The job checks before the first event that a product that is not ``optional`` will be there, and where a module
+        of the job makes it and says of one of these ``facts`` what it is, that it is the same.
         """
         tag = tag if isinstance(tag, InputTag) else InputTag.parse(tag)
-        self.declared_consumes.append(Consumption(product_type.__name__, tag, optional, level))
+        self.declared_consumes.append(Consumption(product_type.__name__, tag, optional, level, facts or {}))
         return tag
 
     def begin_job(self) -> None:
@@ -177,15 +184,23 @@ class Module:
 class Modifier(Module):
     """Base of producers and filters: modules that put products."""
 
-    def produces(self, product_type: type[Product], instance: str = "", *, level: Level = "event") -> ProductKey:
+    def produces(
+        self,
+        product_type: type[Product],
+        instance: str = "",
+        *,
+        level: Level = "event",
+        facts: Mapping[str, Any] | None = None,
+    ) -> ProductKey:
         """Declare, in the constructor, a product that this module puts into every event (subrun, run).
 
-        Returns its full name. Raises ``ConfigurationError`` if it is declared already.
+        ``facts``: what is true of it in every event (the size of voxels, the scheme of classes), for modules that need
+        to know before the first one. Returns its full name. Raises ``ConfigurationError`` if it is declared already.
         """
         key = ProductKey(product_type.__name__, self.context.label, instance, self.context.process)
         if any(p.key == key and p.level == level for p in self.declared_produces):
             raise ConfigurationError(f"declares that it puts {key.type} {instance!r} twice")
-        self.declared_produces.append(Production(key, level))
+        self.declared_produces.append(Production(key, level, facts or {}))
         return key
 
 

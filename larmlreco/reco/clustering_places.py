@@ -13,6 +13,9 @@ Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 Index = npt.NDArray[np.integer[Any]]
 
+CANONICAL: dict[str, Any] = {"scheme": "larmlreco"}
+"""What must be true of labels that clusters are made by."""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -107,7 +110,7 @@ class Places:
 def canonical_labels(labels: SemanticScores | TrueLabels) -> npt.NDArray[np.int32]:
     """Labels (N,) in the canonical scheme. Raises ``ConfigurationError`` for labels of another one."""
     scheme = labels.meta.get("scheme")
-    if scheme != "larmlreco":
+    if scheme != CANONICAL["scheme"]:
         raise ConfigurationError(
             f"the labels of {labels.meta.get('target')} are of the scheme {scheme!r}; expected "
             "'larmlreco': HIP, MIP, shower, delta, Michel"
