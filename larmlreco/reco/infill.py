@@ -6,6 +6,7 @@ between measured charge at the borders of a dead region; and in cones that conti
 ends inside. The number of candidates so grows with the charge at the borders, not with the size of the dead region.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, Protocol
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from larmlreco.geometry import Detector
+from larmlreco.products import Pixels, Voxels
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -389,3 +391,37 @@ def _lines(start: Int64, step: Int64) -> Int64:
     at = np.arange(len(line)) - np.repeat(np.cumsum(length) - length, length) + 1
     long = length[line, np.newaxis]
     return np.asarray(start[line] + (2 * at[:, np.newaxis] * step[line] + long) // (2 * long))
+
+
+def with_infilled_pixels(pixels: Pixels, sites: Index, adc: npt.ArrayLike, meta: Mapping[str, Any]) -> Pixels:
+    """The image with pixels (M, 2) of charge ``adc`` (M,) after the measured ones, marked; ``meta`` is added to its."""
+    n = len(sites)
+    n_all = len(pixels) + n
+    return Pixels(
+        tpc=np.full(n_all, int(pixels.meta["tpc"]), dtype=np.int32),
+        plane=np.full(n_all, int(pixels.meta["plane"]), dtype=np.int32),
+        column=np.concatenate([pixels.column, sites[:, 0]]).astype(np.int32),
+        row=np.concatenate([pixels.row, sites[:, 1]]).astype(np.int32),
+        adc=np.concatenate([pixels.adc, np.asarray(adc, dtype=np.float32)]),
+        infilled=np.concatenate([pixels.infilled, np.ones(n, dtype=np.int32)]),
+        meta={**pixels.meta, **meta},
+    )
+
+
+def with_infilled_voxels(voxels: Voxels, sites: Index, energy: npt.ArrayLike, meta: Mapping[str, Any]) -> Voxels:
+    """The image with voxels (M, 3) of ``energy`` (M,) after the measured ones, marked; ``meta`` is added to its."""
+    n = len(sites)
+    x, y, z = (
+        np.concatenate([a, b]).astype(np.int32) for a, b in zip((voxels.x, voxels.y, voxels.z), sites.T, strict=True)
+    )
+    return Voxels(
+        x=x,
+        y=y,
+        z=z,
+        energy=np.concatenate([voxels.energy, np.asarray(energy, dtype=np.float32)]),
+        two_planes=np.concatenate([voxels.two_planes, np.zeros(n, dtype=np.float32)]),
+        infilled=np.concatenate([voxels.infilled, np.ones(n, dtype=np.float32)]),
+        origin=voxels.origin,
+        pitch=voxels.pitch,
+        meta={**voxels.meta, **meta},
+    )
