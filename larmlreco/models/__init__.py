@@ -3,6 +3,7 @@
 from larmlreco.models.checkpoint import Architecture, Checkpoint, load_checkpoint, save_checkpoint
 from larmlreco.models.classifier import ParticleClassifier
 from larmlreco.models.clustering import ClusteringUResNet
+from larmlreco.models.infill import InfillUResNet
 from larmlreco.models.larflow import LArFlow
 from larmlreco.models.larflow_regression import LArFlowRegression
 from larmlreco.models.network import Network, build, names, register
@@ -12,6 +13,7 @@ __all__ = [
     "Architecture",
     "Checkpoint",
     "ClusteringUResNet",
+    "InfillUResNet",
     "LArFlow",
     "LArFlowRegression",
     "Network",

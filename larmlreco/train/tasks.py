@@ -10,6 +10,7 @@ from larmlreco.errors import ConfigurationError, valid_choices
 from larmlreco.framework.parameters import Origin
 from larmlreco.train.clustering_job import ClusteringTrainingParameters, make_clustering_trainer
 from larmlreco.train.flow_job import FlowTrainingParameters, make_flow_trainer
+from larmlreco.train.infill_job import InfillTrainingParameters, make_infill_trainer
 from larmlreco.train.job import TrainingParameters, make_trainer
 from larmlreco.train.trainer import TrainingLoop
 
@@ -35,12 +36,17 @@ def _clustering(table: Mapping[str, Any], device: torch.device, origin: Origin) 
     return make_clustering_trainer(ClusteringTrainingParameters.parse(table, _WHERE, _OWNER, origin), device)
 
 
+def _infill(table: Mapping[str, Any], device: torch.device, origin: Origin) -> TrainingLoop:
+    return make_infill_trainer(InfillTrainingParameters.parse(table, _WHERE, _OWNER, origin), device, origin)
+
+
 TASKS: Mapping[str, Make] = MappingProxyType(
     {
         "semantic_segmentation": _semantic,
         "particle_classification": _particles,
         "clustering": _clustering,
         "flow": _flow,
+        "infill": _infill,
     }
 )
 """Trainers by task."""

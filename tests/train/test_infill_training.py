@@ -1,0 +1,243 @@
+"""Training of infill on straight lines: what is hidden, the figures, resume, the table."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from larmlreco.card import Feature, ModelCard
+from larmlreco.errors import ConfigurationError, InputError
+from larmlreco.labels import Semantic
+from larmlreco.models import build
+from larmlreco.models.checkpoint import Architecture, Checkpoint, load_checkpoint
+from larmlreco.reco.infill import CandidateSettings
+from larmlreco.train.augment import Augmentation
+from larmlreco.train.dead_regions import RegionSettings
+from larmlreco.train.images import LabelledImage
+from larmlreco.train.infill import THRESHOLDS, InfillFigures, InfillImage, InfillTrainer, collate, hide, match_sites
+from larmlreco.train.infill_losses import InfillLoss
+from larmlreco.train.schedule import Schedule
+from larmlreco.train.store import ImageStore
+from larmlreco.train.tasks import trainer_of
+from larmlreco.train.trainer import Plan
+
+PARAMS = {"dimension": 2, "filters": 4, "depth": 3, "repetitions": 1, "energy_unit": 20.0}
+
+
+def line(seed: int, dimension: int = 2) -> LabelledImage:
+    """A straight track across the image, and a shower's blob beside it."""
+    random = np.random.default_rng(seed)
+    along = np.arange(60)
+    slopes = random.uniform(-0.8, 0.8, dimension - 1)
+    track = np.column_stack([along, *(np.floor(60 + s * along) for s in slopes)])
+    blob = random.integers(0, 6, (20, dimension)) + 200
+    coords = np.unique(np.concatenate([track, blob]).astype(np.int32), axis=0)
+    labels = np.where(coords[:, 0] < 100, Semantic.MIP, Semantic.SHOWER).astype(np.int8)
+    charge = random.uniform(15, 25, len(coords)).astype(np.float32)
+    return LabelledImage(coords, charge[:, np.newaxis], labels)
+
+
+def trainer(directory: Path, iterations: int, loss: str = "cross_entropy") -> InfillTrainer:
+    torch.manual_seed(1)
+    card = ModelCard(
+        task="infill",
+        detector="microboone",
+        dimension=2,
+        class_names=(),
+        features=(Feature("adc", "ADC"), Feature("is_candidate", "flag")),
+        pixel_size=(1.0, 6.0),
+        pixel_units=("wire", "tick"),
+    )
+    plan = Plan(
+        iterations=iterations,
+        batch_size=4,
+        schedule=Schedule("cosine", 2e-2, 60),
+        validate_every=30,
+        norm_freeze=0.7 if iterations > 8 else 1.0,
+    )
+    return InfillTrainer(
+        Checkpoint(Architecture("infill_uresnet", PARAMS), card),
+        build("infill_uresnet", **PARAMS),
+        ImageStore.collect(line(seed) for seed in range(12)),
+        ImageStore.collect(line(seed) for seed in range(100, 106)),
+        plan,
+        Augmentation(flip_axes=(0, 1), scale_sigma=0.05),
+        RegionSettings(1, 2, 8),
+        CandidateSettings(),
+        InfillLoss(loss, energy_unit=20.0),
+        4,
+        directory,
+        torch.device("cpu"),
+    )
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_what_is_hidden_is_the_charge_in_the_regions_and_nothing_else_changes(dimension: int) -> None:
+    for seed in range(10):
+        image = line(seed, dimension)
+        found = hide(image, RegionSettings(1, 2, 8), CandidateSettings(), np.random.default_rng(seed))
+        charge = {tuple(site): float(q) for site, q in zip(image.coords.tolist(), image.features[:, 0], strict=True)}
+        n = len(found.coords) - len(found.target)
+        measured = [tuple(site) for site in found.coords[:n].tolist()]
+        candidates = [tuple(site) for site in found.candidates.tolist()]
+        hidden = [tuple(site) for site in found.hidden.tolist()]
+        assert sorted(measured + hidden) == sorted(charge)
+        assert len(hidden) > 0
+        assert not set(candidates) & set(measured)
+        assert found.features[:n].tolist() == [[charge[site], 0] for site in measured]
+        assert (found.features[n:] == [0, 1]).all()
+        assert found.target.tolist() == [charge[site] if site in hidden else 0 for site in candidates]
+        assert found.charge.tolist() == [charge[site] for site in hidden]
+        assert found.hidden_track.tolist() == [site[0] < 100 for site in hidden]
+        assert (found.width > 0).all()
+        assert (found.hidden_width <= 8).all()
+
+
+def test_the_filling_of_candidates_is_as_asked() -> None:
+    for value, expected in (("minus_one", {-1.0}), ("zero", {0.0})):
+        settings = CandidateSettings(value=value)  # type: ignore[arg-type]
+        found = hide(line(0), RegionSettings(1, 1, 8), settings, np.random.default_rng(0))
+        assert set(found.features[found.features[:, 1] > 0, 0].tolist()) == expected
+    found = hide(line(0), RegionSettings(1, 1, 8), CandidateSettings(value="random"), np.random.default_rng(0))
+    measured = found.features[:, 1] == 0
+    assert set(found.features[~measured, 0].tolist()) <= set(found.features[measured, 0].tolist())
+
+
+def test_an_image_that_is_dead_as_a_whole_has_no_candidates() -> None:
+    one = LabelledImage(np.array([[5, 5]], np.int32), np.ones((1, 1), np.float32), np.array([1], np.int8))
+    found = hide(one, RegionSettings(1, 1, 4), CandidateSettings(), np.random.default_rng(0))
+    assert found.coords.shape == (0, 2)
+    assert found.hidden.tolist() == [[5, 5]]
+    batch = collate(
+        [found, hide(line(0), RegionSettings(), CandidateSettings(), np.random.default_rng(0))], torch.device("cpu")
+    )
+    assert set(batch.coords[:, 0].tolist()) == {1}
+    figures = InfillFigures(10)
+    figures.add(found, np.zeros(0), np.zeros(0))
+    assert figures.summary()["groups"]["all"]["recall"]["value"] == 0
+    assert "narrow track" in figures.table()
+
+
+def test_matching_against_dictionaries() -> None:
+    random = np.random.default_rng(3)
+    for dimension, (n, k) in itertools.product((2, 3), ((40, 30), (0, 5), (5, 0))):
+        sites = random.integers(-4, 4, (n, dimension))
+        others = np.unique(random.integers(-4, 4, (k, dimension)), axis=0).reshape(-1, dimension)
+        rows = {tuple(site): i for i, site in enumerate(random.permutation(others).tolist())}
+        shuffled = np.array(list(rows), np.int64).reshape(-1, dimension)
+        assert match_sites(sites, shuffled).tolist() == [rows.get(tuple(site), -1) for site in sites.tolist()]
+
+
+def test_figures_against_counts_site_by_site() -> None:
+    random = np.random.default_rng(4)
+    figures = InfillFigures(narrow=3)
+    images, outputs = [], []
+    for _ in range(3):
+        box = np.array(list(itertools.product(range(8), range(8))))
+        hidden = random.permutation(box)[:15]
+        candidates = random.permutation(box)[:30]
+        charge = random.uniform(1, 5, 15).astype(np.float32)
+        of = {tuple(h): float(q) for h, q in zip(hidden.tolist(), charge, strict=True)}
+        image = InfillImage(
+            np.concatenate([[[99, 99]], candidates]),
+            np.zeros((31, 2), np.float32),
+            np.array([of.get(tuple(c), 0.0) for c in candidates.tolist()], np.float32),
+            hidden,
+            charge,
+            (candidates[:, 0] // 2 + 1).astype(float),
+            (hidden[:, 0] // 2 + 1).astype(float),
+            candidates[:, 1] < 4,
+            hidden[:, 1] < 4,
+        )
+        images.append(image)
+        outputs.append((random.random(30), random.uniform(0, 5, 30)))
+        figures.add(image, *outputs[-1])
+    groups = {
+        "all": lambda s: True,
+        "narrow": lambda s: s[0] // 2 + 1 <= 3,
+        "wide": lambda s: s[0] // 2 + 1 > 3,
+        "track": lambda s: s[1] < 4,
+        "other": lambda s: s[1] >= 4,
+        "narrow track": lambda s: s[0] // 2 + 1 <= 3 and s[1] < 4,
+    }
+    summary = figures.summary()
+    threshold = summary["threshold"]
+    assert threshold in THRESHOLDS
+    for name, inside in groups.items():
+        taken, right, near, true, found, found_near, sums, found_energy, energy = (0.0,) * 9
+        for image, (p, e) in zip(images, outputs, strict=True):
+            chosen = [(tuple(s), q) for s, x, q in zip(image.candidates.tolist(), p, e, strict=True) if x >= threshold]
+            every = {s for s, _ in chosen}
+            holds = {tuple(s): float(q) for s, q in zip(image.hidden.tolist(), image.charge, strict=True)}
+            for site, q in chosen:
+                if inside(site):
+                    taken += 1
+                    right += site in holds
+                    near += any(max(abs(site[0] - h[0]), abs(site[1] - h[1])) <= 1 for h in holds)
+                    sums += q
+            for site, q in holds.items():
+                if inside(site):
+                    true += 1
+                    energy += q
+                    found += site in every
+                    found_energy += q * (site in every)
+                    found_near += any(max(abs(site[0] - c[0]), abs(site[1] - c[1])) <= 1 for c in every)
+        got = {key: figure["value"] for key, figure in summary["groups"][name].items()}
+        assert got["precision"] == pytest.approx(right / taken)
+        assert got["recall"] == pytest.approx(found / true)
+        assert got["precision_near"] == pytest.approx(near / taken)
+        assert got["recall_near"] == pytest.approx(found_near / true)
+        assert got["f1"] == pytest.approx(2 * right / (taken + true))
+        assert got["energy"] == pytest.approx(sums / energy, rel=1e-5)
+        assert got["energy_found"] == pytest.approx(found_energy / energy, rel=1e-5)
+    best = max(curve["f1"] for curve in summary["curve"].values())
+    assert summary["accuracy"]["value"] == pytest.approx(best)
+    recall = [summary["curve"][str(t)]["recall"] for t in THRESHOLDS]
+    assert recall == sorted(recall, reverse=True)
+
+
+def test_training_learns_to_go_on_with_straight_lines(tmp_path: Path) -> None:
+    trainer(tmp_path, 60).run()
+    kept = load_checkpoint(tmp_path / "best.ckpt")
+    assert kept.card.metrics["threshold"] in THRESHOLDS
+    narrow = kept.card.metrics["groups"]["narrow track"]
+    # one candidate in eight holds charge, so all of them together have an F1 of 0.2
+    assert narrow["f1"]["value"] > 0.5
+    assert narrow["precision_near"]["value"] > 0.8
+    assert narrow["recall_near"]["value"] > 0.8
+    log = (tmp_path / "training.csv").read_text().splitlines()
+    assert log[0].startswith("iteration,loss,accuracy,pixels,active,energy")
+    assert (tmp_path / "validation.csv").read_text().startswith("iteration,loss,accuracy,all,narrow,wide,track")
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "published"])
+def test_a_training_goes_on_as_if_it_had_not_stopped(loss: str, tmp_path: Path) -> None:
+    trainer(tmp_path / "whole", 8, loss).run()
+    first = trainer(tmp_path / "parts", 4, loss)
+    first.run()
+    second = trainer(tmp_path / "parts", 8, loss)
+    second.resume(first.last)
+    second.run()
+    whole, parts = (load_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "parts"))
+    assert all(torch.equal(whole.state_dict[key], parts.state_dict[key]) for key in whole.state_dict)
+    assert whole.training is not None
+    assert parts.training is not None
+    weights = [state.training["loss"]["log_weights"] for state in (whole, parts) if state.training]
+    assert torch.equal(*weights)
+    assert bool((weights[0] != 0).any()) == (loss == "published")
+
+
+def test_the_table_names_what_does_not_fit(tmp_path: Path) -> None:
+    data = {"dimension": 3, "training": [str(tmp_path / "none_*.root")], "validation": ["x"]}
+    table = {"task": "infill", "output": str(tmp_path), "iterations": 1, "data": data}
+    cpu = torch.device("cpu")
+    with pytest.raises(InputError, match="no file matches"):
+        trainer_of(table, cpu)
+    with pytest.raises(ConfigurationError, match=r"training\.loss\.kind: .* does not know \"focal\""):
+        trainer_of({**table, "loss": {"kind": "focal"}}, cpu)
+    with pytest.raises(ConfigurationError, match=r"training\.candidates\.value: .* does not know \"one\""):
+        trainer_of({**table, "candidates": {"value": "one"}}, cpu)
+    with pytest.raises(ConfigurationError, match=r"training\.data\.dimension"):
+        trainer_of({**table, "data": {**data, "dimension": 4}}, cpu)
