@@ -48,8 +48,9 @@ class FalseVertexFilter(Filter):
             )
         self._planes = self._detector.readout_planes_of(config.tpc)
         label, process = config.images.label, config.images.process
-        self._images = [self.consumes(Pixels, InputTag(label, plane.name, process)) for plane in self._planes]
-        self._points = self.consumes(SpacePoints, config.points)
+        facts = {"detector": config.detector}
+        self._images = [self.consumes(Pixels, InputTag(label, p.name, process), facts=facts) for p in self._planes]
+        self._points = self.consumes(SpacePoints, config.points, facts=facts)
         self._vertices = None if config.vertices is None else self.consumes(SpacePoints, config.vertices)
         self._status = None if config.channel_status is None else self.consumes(ChannelStatus, config.channel_status)
         self._dead = DeadChannelFinder([], silent_is_dead=True, log=context.log)

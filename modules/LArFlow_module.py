@@ -158,7 +158,7 @@ class LArFlow(Producer):
 
     def _consume(self, config: Parameters, names: list[str]) -> None:
         label, process = config.images.label, config.images.process
-        facts = self._archive.image_facts(config.charge_scale)
+        facts = {"detector": config.detector, **self._archive.image_facts(config.charge_scale)}
         self._images = {name: self.consumes(Pixels, InputTag(label, name, process), facts=facts) for name in names}
         self._hits = None if config.hits is None else self.consumes(Hits, config.hits)
         self._wires = None if config.wires is None else self.consumes(Wires, config.wires)
@@ -176,7 +176,8 @@ class LArFlow(Producer):
         status = None if self._status is None else event.find(ChannelStatus, self._status)
         for volume in self._volumes:
             images = [event.get(Pixels, self._images[plane.name]) for plane in volume.planes]
-            for pixels in images:
+            for plane, pixels in zip(volume.planes, images, strict=True):
+                self._detector.check_name(pixels.meta.get("detector", ""), f"the images of plane {plane.name}")
                 self._archive.check_image(pixels.meta, self._scale)
             dead = self._dead.find(status, zip(images, volume.planes, strict=True))
             planes = [
@@ -311,12 +312,15 @@ class LArFlow(Producer):
             event.put(self._classes(event, volume, points, key.branch), volume.instance)
 
     def _classes(self, event: Event, volume: _Volume, points: Points, target: str) -> SemanticScores:
-        """Scores of points: the charge-weighted means of those of their pixels."""
+        """Scores of points: the charge-weighted means of those of their pixels.
+
+        Pixels that were filled in stand after the measured ones and have no scores where the latter's are given.
+        """
         pair_scores, pair_charge, pair_point = [], [], []
         meta = {}
         for number, plane in enumerate(volume.planes):
             scores = event.get(SemanticScores, self._segmentation[plane.name])
-            here = np.flatnonzero(points.pixel[:, number] >= 0)
+            here = np.flatnonzero((points.pixel[:, number] >= 0) & (points.pixel[:, number] < len(scores)))
             pair_scores.append(scores.scores[points.pixel[here, number]])
             pair_charge.append(points.charge[here, number].astype(np.float32))
             pair_point.append(here)

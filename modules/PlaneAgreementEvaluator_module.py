@@ -32,8 +32,9 @@ class PlaneAgreementEvaluator(Evaluator):
             )
         planes = mine.readout_planes_of(config.tpc)
         label, process = config.images.label, config.images.process
-        self._points = self.consumes(SpacePoints, config.points)
-        self._images = [self.consumes(Pixels, InputTag(label, plane.name, process)) for plane in planes]
+        facts = {"detector": config.detector}
+        self._points = self.consumes(SpacePoints, config.points, facts=facts)
+        self._images = [self.consumes(Pixels, InputTag(label, p.name, process), facts=facts) for p in planes]
         self._min_score = config.min_score
         self._agreement = PlaneAgreement([plane.view for plane in planes])
 

@@ -47,7 +47,8 @@ class SparseImageMaker(Producer):
         self._hits = None if config.hits is None else self.consumes(Hits, config.hits)
         self._status = None if config.channel_status is None else self.consumes(ChannelStatus, config.channel_status)
         for plane in self._planes:
-            self.produces(Pixels, plane.name, facts={"rebin": config.rebin, "threshold": config.threshold})
+            facts = {"detector": config.detector, "rebin": config.rebin, "threshold": config.threshold}
+            self.produces(Pixels, plane.name, facts=facts)
             if self._wires is not None:
                 self.produces(Assns, f"{plane.name}_wires")
             if self._hits is not None:
@@ -58,14 +59,17 @@ class SparseImageMaker(Producer):
         settings = self._settings(event)
         hits = None if self._hits is None else event.get(Hits, self._hits)
         if self._wires is not None:
-            images = images_of_wires(event.get(Wires, self._wires), self._detector, self._planes, settings)
+            wires = event.get(Wires, self._wires)
+            self._detector.check_views(wires.channel, wires.view, f"Wires {self._wires}")
+            images = images_of_wires(wires, self._detector, self._planes, settings)
         elif hits is not None:
+            self._detector.check_views(hits.channel, hits.view, f"Hits {self._hits}")
             images = images_of_hits(hits, self._detector, self._planes, settings)
         for name, image in images.items():
             pixels = event.put(image.pixels, name)
             if self._wires is not None:
-                wires = event.key(Wires, self._wires)
-                event.put(_links(image.pixel, image.source, pixels, wires), f"{name}_wires")
+                key = event.key(Wires, self._wires)
+                event.put(_links(image.pixel, image.source, pixels, key), f"{name}_wires")
             if hits is not None and self._hits is not None:
                 pixel, hit = image.pixel, image.source
                 if self._wires is not None:

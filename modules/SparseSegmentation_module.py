@@ -61,7 +61,7 @@ class SparseSegmentation(Producer):
         context.register_model(self._archive.path.name, self._archive.card.sha256)
         self._meta = {**self._archive.label_meta(config.detector), "charge_scale": config.charge_scale}
         label, process = config.images.label, config.images.process
-        facts = self._archive.image_facts(config.charge_scale)
+        facts = {"detector": config.detector, **self._archive.image_facts(config.charge_scale)}
         self._images = {p.name: self.consumes(Pixels, InputTag(label, p.name, process), facts=facts) for p in planes}
         self._hits = None if config.hits is None else self.consumes(Hits, config.hits)
         for name in self._images:
@@ -77,6 +77,7 @@ class SparseSegmentation(Producer):
         pair_hits, pair_scores, pair_charge = [], [], []
         for name, tag in self._images.items():
             pixels = event.get(Pixels, tag)
+            self._detector.check_name(pixels.meta.get("detector", ""), f"the images of plane {name}")
             self._archive.check_image(pixels.meta, self._scale)
             tiles = tile_numbers((pixels.column, pixels.row), self._tile)
             coords = np.column_stack([tiles, pixels.column, pixels.row])

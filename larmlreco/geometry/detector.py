@@ -154,6 +154,31 @@ class Detector:
                 f"{what}: channel {int(wrong[0])} is outside {self.name}; valid: 0 to {self.n_channels - 1}"
             )
 
+    def check_views(self, channels: npt.ArrayLike, views: npt.ArrayLike, what: str) -> None:
+        """Raise ``InputError`` where channels (N,) have other views (N,) than here: they are of another detector.
+
+        ``what`` says whose channels they are. Views that no plane here has are unknown and fit, as do all channels
+        without a wire. Raises as :meth:`check_channels` too.
+        """
+        self.check_channels(channels, what)
+        channels, views = np.asarray(channels, dtype=np.int64), np.asarray(views)
+        known = [plane.view_number for plane in self.readout_planes]
+        here = self.channel_readout[channels]
+        wanted = np.append(known, -1)[here]
+        wrong = np.flatnonzero((here >= 0) & (views != wanted) & np.isin(views, known))
+        if wrong.size:
+            i = int(wrong[0])
+            raise InputError(
+                f"{what}: channel {channels[i]} has the view {views[i]}, and {wrong.size} of {len(channels)} channels "
+                f"do not fit {self.name}, where it is on plane {self.readout_planes[here[i]].name} with the view "
+                f"{wanted[i]}; are they of another detector?"
+            )
+
+    def check_name(self, named: str, what: str) -> None:
+        """Raise ``ConfigurationError`` for products, called ``what``, that name another detector; empty: unknown."""
+        if named not in ("", self.name):
+            raise ConfigurationError(f"{what} are of the detector {named}; the module that reads them has {self.name}")
+
     @cached_property
     def _first_wire(self) -> Int64:
         counts = [[p.n_wires for p in tpc.planes] for tpc in self.tpcs]

@@ -140,3 +140,21 @@ def test_wrong_wires_and_channels_name_the_valid_range() -> None:
         uboone.plane(0, "W")
     assert uboone.channel_of(0, 0, np.zeros(0, int)).shape == (0,)
     assert uboone.wires_of_channels([])[0].shape == (0,)
+
+
+def test_views_tell_another_detector() -> None:
+    """Channels of MicroBooNE all exist in SBND, but from the end of its first plane on they have other views."""
+    mine, other = detector("microboone"), detector("sbnd")
+    channels = np.arange(mine.n_channels)
+    views = np.repeat([0, 1, 2], [2400, 2400, 3456])
+    mine.check_views(channels, views, "wires")
+    mine.check_views(channels, np.full(len(views), 6), "wires")
+    other.check_channels(channels, "wires")
+    other.check_views(channels[:1984], views[:1984], "wires")
+    with pytest.raises(InputError, match=r"wires: channel 1984 has the view 0, and \d+ of 8256 .* plane tpc0_V"):
+        other.check_views(channels, views, "wires")
+    with pytest.raises(InputError, match="channel 8256 is outside microboone"):
+        mine.check_views([8256], [0], "wires")
+    mine.check_name("", "images")
+    with pytest.raises(ConfigurationError, match="images are of the detector sbnd; the module that reads them has"):
+        mine.check_name("sbnd", "images")

@@ -29,12 +29,17 @@ UBOONE = detector("microboone")
 Y = UBOONE.readout_plane("Y")
 
 
+def views(channel: Any) -> Any:
+    """Views of MicroBooNE's channels."""
+    return np.digitize(channel, [2400, 4800])
+
+
 def make_wires(rois: list[tuple[int, int, list[float]]]) -> Wires:
     """Wires from ROIs (channel, first sample, samples); each ROI on its own wire row, in order."""
     return Wires(
         channel=[r[0] for r in rois],
         plane=[-1] * len(rois),
-        view=[0] * len(rois),
+        view=views([r[0] for r in rois]),
         n_samples=[6400] * len(rois),
         roi_wire=np.arange(len(rois)),
         roi_begin=[r[1] for r in rois],
@@ -48,7 +53,8 @@ def make_hits(rows: list[tuple[int, float, float, float]], **more: Any) -> Hits:
     channel, peak, rms, integral = (np.array(c) for c in zip(*rows, strict=True)) if rows else (np.zeros(0),) * 4
     zero = np.zeros(len(rows), dtype=np.int32)
     columns = {
-        **dict.fromkeys(("cryostat", "tpc", "plane", "wire", "view", "signal_type"), zero),
+        **dict.fromkeys(("cryostat", "tpc", "plane", "wire", "signal_type"), zero),
+        "view": views(channel),
         "channel": channel,
         "start_tick": np.floor(peak - 4 * rms),
         "end_tick": np.floor(peak + 4 * rms) + 1,

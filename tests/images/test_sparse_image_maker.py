@@ -62,6 +62,14 @@ def test_empty_event_gives_all_declared_products(maker: type[Module]) -> None:
     assert result.get(Pixels, "V").meta["n_columns"] == 2400
 
 
+def test_wires_and_hits_of_another_detector_are_refused(maker: type[Module]) -> None:
+    """The channels are all there in SBND, but on planes with other views."""
+    for parameters in ({}, {"source": "hits", "hits": "gaushit"}):
+        tested = harness(maker, detector="sbnd", **parameters)
+        with pytest.raises(InputError, match=r"channel 2300 has the view 0, .* where it is on plane tpc0_V"):
+            tested.process({"butcher": make_wires([(2300, 0, [50.0])]), "gaushit": make_hits([(2300, 5, 1, 300)])})
+
+
 def test_planes_of_a_detector_with_several_tpcs(maker: type[Module]) -> None:
     declared = harness(maker, detector="protodunehd").module.declared_produces
     assert [p.key.instance for p in declared if p.key.type == "Pixels"][:4] == ["tpc1_U", "tpc1_V", "tpc1_W", "tpc2_U"]

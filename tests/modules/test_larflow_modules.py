@@ -1,5 +1,6 @@
 """The producer of partners and points and its evaluator, with a small archive whose scores are known."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -347,8 +348,10 @@ def test_the_figures_of_a_perfect_track(archive: Path) -> None:
     assert results["points"]["ghosts"][0]["value"] == 0
     assert results["points"]["completeness"][0]["value"] == 1
     assert "published Y2U" in module.table()
-    with pytest.raises(ConfigurationError, match="several TPCs or wires that wrap"):
+    with pytest.raises(ConfigurationError, match="the wires of protodunehd wrap"):
         ModuleHarness(LArFlowEvaluator, {"detector": "protodunehd"})
+    with pytest.raises(ConfigurationError, match="sbnd has the TPCs 0, 1; got 2"):
+        ModuleHarness(LArFlowEvaluator, {"detector": "sbnd", "tpcs": [2]})
 
 
 def test_each_tpc_of_a_wrapped_detector_has_its_points(archive: Path) -> None:
@@ -383,6 +386,16 @@ def test_each_tpc_of_a_wrapped_detector_has_its_points(archive: Path) -> None:
 def test_a_wrong_number_of_planes_fails_before_the_first_event(archive: Path, planes: list[str], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         harness(archive, planes=planes)
+
+
+def test_images_of_another_detector_are_refused(archive: Path) -> None:
+    event = line()
+    pixels = event["images:V"]
+    event["images:V"] = replace(pixels, meta={**pixels.meta, "detector": "sbnd"})
+    with pytest.raises(ConfigurationError, match=r"images of plane V are of the detector sbnd; .* has microboone"):
+        harness(archive).process(event)
+    read = harness(archive).module.declared_consumes
+    assert all(asked.facts["detector"] == "microboone" for asked in read if asked.type == "Pixels")
 
 
 def test_archives_that_do_not_fit(tmp_path: Path) -> None:

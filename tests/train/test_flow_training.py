@@ -239,11 +239,11 @@ def test_charge_that_a_dead_source_did_not_see_teaches_its_site() -> None:
 
 @pytest.mark.parametrize("sources", [["Y"], ["U", "V", "Y"]])
 def test_shifts_are_learned_in_all_directions(sources: list[str], tmp_path: Path) -> None:
-    loop = trainer(tmp_path, 16, {"sources": sources, "filters": 4, "depth": 3, "shift_scale": 16.0})
+    loop = trainer(tmp_path, 16, {"sources": sources, "filters": 4, "depth": 3, "shift_scale": 256.0})
     before = loop.validate()[0]
     loop.run()
     loss, figures = loop.validate()
-    assert loss < 0.8 * before
+    assert loss < 0.95 * before
     views = "UVY"
     assert set(figures.summary()["directions"]) == {f"{s}2{t}" for s in sources for t in views if s != t}
 
