@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from larmlreco.display.palette import charge_range
+from larmlreco.display.palette import charge_range, class_colours
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import SemanticScores, SpacePoints, TrueParticles, TrueSteps
 from larmlreco.truth.pixels import step_classes
@@ -23,7 +23,7 @@ NEAR_CM = 1.0
 @dataclass(frozen=True)
 class Paint:
     """Something to colour points by: ``values`` (N,), classes (-1: none) if it has ``classes``, else from ``low`` to
-    ``high`` in ``unit``.
+    ``high`` in ``unit``. ``colours`` of the classes where these are not those of :mod:`larmlreco.display.palette`.
     """
 
     name: str
@@ -32,6 +32,21 @@ class Paint:
     unit: str = ""
     low: float = 0.0
     high: float = 1.0
+    colours: tuple[str, ...] = ()
+
+    def class_colours(self) -> tuple[str, ...]:
+        """A colour a class."""
+        return self.colours or tuple(class_colours(self.classes))
+
+
+@dataclass(frozen=True)
+class Arrows:
+    """Arrows from ``start`` to ``end`` (K, 3) in cm, with their colours."""
+
+    name: str
+    start: npt.NDArray[np.float32]
+    end: npt.NDArray[np.float32]
+    colours: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,7 @@ class Cloud:
     z: npt.NDArray[np.float32]
     paints: tuple[Paint, ...]
     box: npt.NDArray[np.float64] | None
+    arrows: tuple[Arrows, ...] = ()
 
 
 def clouds_of(event: "EventProducts") -> Iterator[Cloud]:
@@ -55,7 +71,7 @@ def clouds_of(event: "EventProducts") -> Iterator[Cloud]:
             if key.branch in scores:
                 labels = scores[key.branch]
                 paints.insert(1, Paint("class", labels.label.astype(np.float32), labels.part_names("scores")))
-            paints += _truth(event, points)
+            paints += true_paints(event, np.column_stack([points.x, points.y, points.z]))
             name = f"points of {key.label}" + (f" {key.instance}" if key.instance else "")
             yield Cloud(name, points.x, points.y, points.z, tuple(paints), _box(event, points))
 
@@ -71,8 +87,11 @@ def _paints(points: SpacePoints) -> Iterator[Paint]:
             yield Paint(f"{name} charge", charge, unit="ADC", low=low, high=high)
 
 
-def _truth(event: "EventProducts", points: SpacePoints) -> Iterator[Paint]:
-    """The true class of the nearest deposit, and how far it is; deposits lie where points of their time do."""
+def true_paints(event: "EventProducts", at: npt.NDArray[np.floating[Any]]) -> Iterator[Paint]:
+    """True class of the deposit nearest to places (N, 3), and how far it is.
+
+    Deposits lie where points of their time do.
+    """
     steps = [product for _, product in event.all(TrueSteps)]
     particles = [product for _, product in event.all(TrueParticles)]
     mine = event.detector
@@ -80,7 +99,7 @@ def _truth(event: "EventProducts", points: SpacePoints) -> Iterator[Paint]:
         return
     true = steps[-1]
     places = np.column_stack([mine.tick_to_x(true.tick), true.y, true.z])
-    distance, nearest = cKDTree(places).query(np.column_stack([points.x, points.y, points.z]))
+    distance, nearest = cKDTree(places).query(at)
     label = step_classes(true, particles[-1])[nearest].astype(np.float32)
     label[distance > NEAR_CM] = -1
     yield Paint("true class", label, SEMANTIC_NAMES)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from larmlreco.display.clouds import Cloud
-from larmlreco.display.palette import UNLABELLED, charge_colours, charge_range, class_colours
+from larmlreco.display.palette import UNLABELLED, charge_colours, charge_range
 from larmlreco.display.scene import Layer, Marks, Scene
 
 
@@ -48,7 +48,7 @@ def _scene(scene: Scene) -> dict[str, Any]:
 
 
 def _layer(layer: Layer) -> dict[str, Any]:
-    entries = zip(layer.classes, class_colours(layer.classes), layer.counts(), strict=True)
+    entries = zip(layer.classes, layer.class_colours(), layer.counts(), strict=True)
     return {
         "name": layer.name,
         "outline": layer.outline,
@@ -74,13 +74,20 @@ def _cloud(cloud: Cloud) -> dict[str, Any]:
                 "values": _packed(paint.values, "<f4"),
                 "classes": [
                     {"name": name, "colour": colour, "count": int((paint.values == number).sum())}
-                    for number, (name, colour) in enumerate(
-                        zip(paint.classes, class_colours(paint.classes), strict=True)
-                    )
+                    for number, (name, colour) in enumerate(zip(paint.classes, paint.class_colours(), strict=True))
                 ],
                 "unlabelled": int((paint.values < 0).sum()) if paint.classes else 0,
             }
             for paint in cloud.paints
+        ],
+        "arrows": [
+            {
+                "name": arrows.name,
+                "start": _packed(arrows.start, "<f4"),
+                "end": _packed(arrows.end, "<f4"),
+                "colours": arrows.colours,
+            }
+            for arrows in cloud.arrows
         ],
     }
 

@@ -7,6 +7,7 @@ without its palest end, which white paper swallows.
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+from matplotlib.colors import hsv_to_rgb, to_hex
 
 _CLASS_COLOURS = {
     "HIP": "#D55E00",
@@ -37,6 +38,13 @@ def class_colours(names: tuple[str, ...]) -> list[str]:
         if name not in _CLASS_COLOURS:
             left = [*left[1:], left[0]]
     return out
+
+
+def cluster_colours(n: int) -> list[str]:
+    """Colours of n clusters, as hexadecimal text: hues that are far apart, in two lightnesses."""
+    hue = 0.58 + 0.618034 * np.arange(n)
+    hsv = np.column_stack([hue % 1, np.full(n, 0.85), np.where(np.arange(n) % 2, 0.62, 0.88)])
+    return [str(to_hex(rgb)) for rgb in hsv_to_rgb(hsv)]
 
 
 def charge_colours(n: int = 256) -> npt.NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from larmlreco.display.clouds import Cloud
-from larmlreco.display.palette import UNLABELLED, charge_colours, charge_range, charge_shade, class_colours
+from larmlreco.display.palette import UNLABELLED, charge_colours, charge_range, charge_shade
 from larmlreco.display.scene import Group, Layer, Marks, PlaneView, Scene
 
 Limits = tuple[float, float]
@@ -26,12 +26,13 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 0.8, 1.9, 1.05, 0.65
 _DPI = 130
 _CELLS = (637, 429)  # a screen pixel each, so that a wire is never thinner than one
 _MARGIN = 0.03
+_MOST_IN_A_LINE, _MOST_IN_A_COLUMN = 8, 18
 
 
 def draw(scene: Scene, path: Path) -> None:
     """Write the picture; the ending of ``path`` is the format (png, pdf, svg)."""
     rows = [(group, layer) for group in scene.groups for layer in scene.layers if _has_planes(layer, group)]
-    columns = max(len(group.planes) for group in scene.groups)
+    columns = max((len(group.planes) for group in scene.groups), default=1)
     n_rows = len(rows) + len(scene.clouds)
     if scene.clouds:
         columns = max(columns, len(_PROJECTIONS))
@@ -88,11 +89,12 @@ def _draw_row(figure: Figure, top: float, group: Group, layer: Layer, scene: Sce
 
 
 def _draw_cloud(figure: Figure, top: float, cloud: Cloud) -> None:
-    """Points from three sides, by the class that was found for them, else by their score."""
-    paint = next((p for p in cloud.paints if p.name == "class"), cloud.paints[0])
+    """Points from three sides, by the particle that they belong to, else their class, else their score."""
+    named = {paint.name: paint for paint in cloud.paints}
+    paint = named.get("clusters", named.get("class", cloud.paints[0]))
     _text(figure, _LEFT, top + 0.12, f"{cloud.name}, by {paint.name}", fontsize=12)
     if paint.classes:
-        table = np.array([to_rgb(c) for c in (*class_colours(paint.classes), UNLABELLED)])
+        table = np.array([to_rgb(c) for c in (*paint.class_colours(), UNLABELLED)])
         colours = table[paint.values.astype(np.int64)]
     else:
         part = np.clip((paint.values - paint.low) / (paint.high - paint.low), 0, 1)
@@ -112,7 +114,7 @@ def _draw_cloud(figure: Figure, top: float, cloud: Cloud) -> None:
         right = left + _PANEL[0]
     if paint.classes:
         counts = np.bincount(paint.values[paint.values >= 0].astype(np.int64), minlength=len(paint.classes)).tolist()
-        _legend(figure, right, top, paint.classes, counts, int((paint.values < 0).sum()))
+        _legend(figure, right, top, paint.classes, paint.class_colours(), counts, int((paint.values < 0).sum()))
     else:
         bar = _axes(figure, right + 0.3, top - _PANEL[1], 0.16, _PANEL[1])
         figure.colorbar(
@@ -133,19 +135,46 @@ def _drift_axis(ax: Axes, group: Group) -> None:
 
 
 def _class_legend(figure: Figure, right: float, top: float, layer: Layer) -> None:
-    _legend(figure, right, top, layer.classes, layer.counts(), layer.unlabelled())
+    if len(layer.classes) <= _MOST_IN_A_LINE:  # names of particles stand beside their voxels
+        _legend(figure, right, top, layer.classes, layer.class_colours(), layer.counts(), layer.unlabelled())
 
 
 def _legend(
-    figure: Figure, right: float, top: float, classes: tuple[str, ...], counts: list[int], unlabelled: int
+    figure: Figure,
+    right: float,
+    top: float,
+    classes: tuple[str, ...],
+    colours: tuple[str, ...],
+    counts: list[int],
+    unlabelled: int,
 ) -> None:
-    entries = zip(classes, class_colours(classes), counts, strict=True)
+    """The classes with their numbers; of many only the first ones, to the right of the panels."""
+    if len(classes) > _MOST_IN_A_LINE:
+        _column_legend(figure, right, top, classes, colours)
+        return
+    entries = zip(classes, colours, counts, strict=True)
     handles = [Patch(facecolor=colour, label=f"{name} ({count})") for name, colour, count in entries]
     if unlabelled:
         handles.append(Patch(facecolor=UNLABELLED, label=f"no class ({unlabelled})"))
     width, height = figure.get_size_inches()
     at = (right / width, (top + 0.03) / height)
     figure.legend(handles=handles, loc="lower right", bbox_to_anchor=at, ncols=len(handles), frameon=False, fontsize=11)
+
+
+def _column_legend(
+    figure: Figure, right: float, top: float, classes: tuple[str, ...], colours: tuple[str, ...]
+) -> None:
+    handles = [Patch(facecolor=c, label=n) for n, c in list(zip(classes, colours, strict=True))[:_MOST_IN_A_COLUMN]]
+    width, height = figure.get_size_inches()
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=((right + 0.05) / width, (top + 0.15) / height),
+        frameon=False,
+        fontsize=7.5,
+        handlelength=1.0,
+        labelspacing=0.35,
+    )
 
 
 def _draw_panel(ax: Axes, plane: PlaneView, layer: Layer, wires: Limits, ticks: Limits, scale: Limits) -> None:
@@ -170,7 +199,7 @@ def _mark_colours(marks: Marks, layer: Layer, scale: Limits) -> npt.NDArray[np.u
         table = charge_colours()
         shade = np.round(charge_shade(marks.charge, *scale) * (len(table) - 1)).astype(np.intp)
         return np.asarray(table[shade])
-    table = np.array([to_rgb(c) for c in (*class_colours(layer.classes), UNLABELLED)])
+    table = np.array([to_rgb(c) for c in (*layer.class_colours(), UNLABELLED)])
     return np.asarray(np.round(table[marks.label] * 255), dtype=np.uint8)
 
 

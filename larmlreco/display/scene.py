@@ -5,7 +5,7 @@ whatever layers there are.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from larmlreco.display.clouds import Cloud, clouds_of
+from larmlreco.display.palette import class_colours
+from larmlreco.display.particles import particle_hits, voxel_clouds
 from larmlreco.errors import ConfigurationError, InputError, valid_choices
 from larmlreco.geometry import Detector, ReadoutPlane, detector, detector_names
 from larmlreco.images import images_of_hits, images_of_wires, readout_plane_of
@@ -28,6 +30,7 @@ from larmlreco.products import (
     TrueLabels,
     TrueParticles,
     TrueSteps,
+    Voxels,
     Wires,
 )
 from larmlreco.truth.pixels import pixel_labels
@@ -53,13 +56,19 @@ class Marks:
 class Layer:
     """Something drawn on all planes: charge, or classes if it has ``classes``; ``marks`` by plane name.
 
-    An ``outline`` layer can also be drawn as frames upon another one.
+    An ``outline`` layer can also be drawn as frames upon another one. ``colours`` of the classes where these are not
+    those of :mod:`larmlreco.display.palette`.
     """
 
     name: str
     marks: Mapping[str, Marks]
     classes: tuple[str, ...] = ()
     outline: bool = False
+    colours: tuple[str, ...] = ()
+
+    def class_colours(self) -> tuple[str, ...]:
+        """A colour a class."""
+        return self.colours or tuple(class_colours(self.classes))
 
     def charges(self) -> npt.NDArray[np.float32]:
         """Charge of all marks."""
@@ -191,14 +200,16 @@ def scene_of(
     unknown label, detector or layer.
     """
     event = EventProducts(reader, entry, detector_name, label)
-    if not any(any(True for _ in event.all(kind)) for kind in (Pixels, Wires, Hits)):
+    has_planes = any(any(True for _ in event.all(kind)) for kind in (Pixels, Wires, Hits))
+    if not has_planes and not any(True for _ in event.all(Voxels)):
         keys = reader.keys()
         there = ", ".join(f"{key.type} {key.tag}" for key in keys)
         raise InputError(
-            f"{reader.path}: the event has nothing to draw (Pixels, Wires, Hits); products there: {there or 'none'}"
+            f"{reader.path}: the event has nothing to draw (Pixels, Wires, Hits, Voxels); "
+            f"products there: {there or 'none'}"
         )
-    layers = tuple(layer for make in LAYERS for layer in make(event))
-    clouds = tuple(clouds_of(event))
+    layers = tuple(layer for make in LAYERS for layer in make(event)) if has_planes else ()
+    clouds = (*voxel_clouds(event), *clouds_of(event))
     names = [*(layer.name for layer in layers), *(cloud.name for cloud in clouds)]
     for name in wanted:
         if not any(there.startswith(name) for there in names):
@@ -208,10 +219,11 @@ def scene_of(
         clouds = tuple(cloud for cloud in clouds if cloud.name.startswith(tuple(wanted)))
     run, subrun, number = reader.event_ids[entry]
     made = " > ".join(process.name for process in reader.process_history)
+    mine = event.detector if has_planes else None
     return Scene(
-        title=f"{event.detector.title if event.detector else 'Event'}: run {run}, subrun {subrun}, event {number}",
+        title=f"{mine.title if mine else 'Event'}: run {run}, subrun {subrun}, event {number}",
         subtitle=reader.path.rsplit("/", 1)[-1] + (f" ({made})" if made else ""),
-        groups=_groups(event, layers),
+        groups=_groups(event, layers) if has_planes else (),
         layers=layers,
         clouds=clouds,
     )
@@ -329,6 +341,28 @@ def _labels(event: EventProducts, kind: type[SemanticScores] | type[TrueLabels])
     yield from of_hits
 
 
+def _particles(event: EventProducts) -> Iterator[Layer]:
+    """Hits by the particle that they belong to."""
+    hits = {key.branch: product for key, product in event.all(Hits)}
+    for key, name, cluster, groups in particle_hits(event):
+        label = np.append(groups.number, -1)[cluster].astype(np.int32)
+        marks = _hit_marks(hits[key.branch], event, label)
+        if marks:
+            yield Layer(name, marks, groups.names, colours=groups.colours)
+
+
+def _infilled(event: EventProducts) -> Iterator[Layer]:
+    """Pixels that were filled in where wires are dead."""
+    marks = {}
+    for name, image in event.images.items():
+        filled = _pixel_marks(image.pixels)
+        some = image.pixels.infilled > 0
+        if some.any():
+            marks[name] = Marks(*(getattr(filled, field.name)[some] for field in fields(Marks)))
+    if marks:
+        yield Layer("infilled", marks, outline=True)
+
+
 def _flow(event: EventProducts) -> Iterator[Layer]:
     """The charge of every plane moved to its partners on the others, to lie over the charge there."""
     planes = {image.branch: name for name, image in event.images.items()}
@@ -345,5 +379,13 @@ def _flow(event: EventProducts) -> Iterator[Layer]:
         yield Layer(f"{source} moved by {label}", of_planes, outline=True)
 
 
-LAYERS: tuple[Callable[[EventProducts], Iterator[Layer]], ...] = (_charge, _hits, _scores, _flow, _truth)
+LAYERS: tuple[Callable[[EventProducts], Iterator[Layer]], ...] = (
+    _charge,
+    _hits,
+    _infilled,
+    _scores,
+    _particles,
+    _flow,
+    _truth,
+)
 """What turns products into layers, in the order in which they are drawn."""
