@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from larmlreco.errors import OutputError
+from larmlreco.evaluation.flow import flow_blocks, flow_figures
+from larmlreco.evaluation.markdown import percent, ratio, table
 from larmlreco.evaluation.plots import draw_confusion, draw_curves, draw_scan
 from larmlreco.evaluation.record import Evaluation
 from larmlreco.metrics.published import (
@@ -48,8 +50,10 @@ def write_page(folders: Sequence[Path], page: Path) -> None:
     pictures = page.parent / page.stem
     try:
         pictures.mkdir(parents=True, exist_ok=True)
-        planes = [pair for pair in evaluations if _dimension(pair[1]) == 2]
-        voxels = [pair for pair in evaluations if _dimension(pair[1]) == 3]
+        flows = [(_name(e), e) for _, e in evaluations if flow_figures(e)]
+        classes = [pair for pair in evaluations if not flow_figures(pair[1])]
+        planes = [pair for pair in classes if _dimension(pair[1]) == 2]
+        voxels = [pair for pair in classes if _dimension(pair[1]) == 3]
         blocks = [_INTRODUCTION, _archives([e for _, e in evaluations])]
         if planes:
             blocks += ["## Wire planes", _accuracies([e for _, e in planes]), _ssnet([e for _, e in planes])]
@@ -57,6 +61,8 @@ def write_page(folders: Sequence[Path], page: Path) -> None:
         if voxels:
             blocks += ["## Voxels", _accuracies([e for _, e in voxels]), _voxel_tables([e for _, e in voxels])]
             blocks += [_details(folder, evaluation, pictures) for folder, evaluation in voxels]
+        if flows:
+            blocks += ["## Partners and points in space (LArFlow)", *flow_blocks(flows, pictures)]
         partial = page.with_name(page.name + ".partial")
         partial.write_text("\n\n".join(block.strip() for block in blocks if block) + "\n", encoding="utf-8")
         partial.replace(page)
@@ -87,22 +93,6 @@ def _instances(figures: Mapping[str, Any]) -> list[str]:
     return [*(["pixels"] if len(parts) != 1 else []), *parts, *(["hits"] if "hits" in figures else [])]
 
 
-def _percent(value: float | None, error: float | None = None, digits: int = 2) -> str:
-    if value is None:
-        return "-"
-    text = f"{100 * value:.{digits}f}"
-    return text if error is None else f"{text} ± {100 * error:.{digits}f}"
-
-
-def _ratio(figure: Mapping[str, float | None], digits: int = 2) -> str:
-    return _percent(figure.get("value", figure.get("mean")), figure["error"], digits)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
 def _archives(evaluations: Sequence[Evaluation]) -> str:
     cards = {name: card for evaluation in evaluations for name, card in evaluation.cards.items()}
     rows = []
@@ -112,7 +102,7 @@ def _archives(evaluations: Sequence[Evaluation]) -> str:
         network = f"{card['network'].get('name', '-')}, {params['filters']} filters, depth {params['depth']}"
         learned = f"{made['iterations']} batches of {made['batch_size']} from {made['images']} images"
         rows.append([f"`{name}`", card["detector"], network, learned, f"`{card['sha256'][:16]}`"])
-    return "## Archives\n\n" + _table(["archive", "detector", "network", "training", "SHA-256 begins"], rows)
+    return "## Archives\n\n" + table(["archive", "detector", "network", "training", "SHA-256 begins"], rows)
 
 
 def _accuracies(evaluations: Sequence[Evaluation]) -> str:
@@ -123,11 +113,11 @@ def _accuracies(evaluations: Sequence[Evaluation]) -> str:
         for name in _instances(figures):
             five, two = figures[name]["five_classes"], figures[name]["track_shower"]
             row = [_name(evaluation), "all" if name == "pixels" else name, str(five["events"])]
-            row += [_ratio(five["accuracy"]), *(_ratio(five["classes"][c]) for c in five["class_names"])]
-            rows.append([*row, _ratio(two["accuracy"])])
+            row += [ratio(five["accuracy"]), *(ratio(five["classes"][c]) for c in five["class_names"])]
+            rows.append([*row, ratio(two["accuracy"])])
     names = ["HIP", "MIP", "shower", "delta", "Michel"]
     head = ["sample", "image", "events", "five classes", *names, "track/shower"]
-    return "### Accuracy (%)\n\n" + _table(head, rows)
+    return "### Accuracy (%)\n\n" + table(head, rows)
 
 
 def _ssnet(evaluations: Sequence[Evaluation]) -> str:
@@ -145,7 +135,7 @@ def _ssnet(evaluations: Sequence[Evaluation]) -> str:
     rows += [[f"*published {name}*", *(f"{value:.1f}" for value in SSNET[name])] for name in order]
     return (
         "### Track and shower: beside table I of PRD 99 092001 (%)\n\n"
-        + _table(["sample", *SSNET_FIGURES], rows)
+        + table(["sample", *SSNET_FIGURES], rows)
         + "\n\nThe published figures are of collection-plane images of 512 x 512 pixels around the vertex, without"
         " cosmic muons; goal of this project: ICPF mean 2.5 on MPV."
     )
@@ -154,10 +144,10 @@ def _ssnet(evaluations: Sequence[Evaluation]) -> str:
 def _ssnet_figures(two: Mapping[str, Any]) -> list[str]:
     rates = two["error_rates"]
     return [
-        _ratio(two["icpf"]),
-        _percent(two["icpf"]["quantile90"]),
-        _ratio(rates["shower"]),
-        _ratio(rates["track"]),
+        ratio(two["icpf"]),
+        percent(two["icpf"]["quantile90"]),
+        ratio(rates["shower"]),
+        ratio(rates["track"]),
     ]
 
 
@@ -168,7 +158,7 @@ def _voxel_tables(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _class_row(five: Mapping[str, Any]) -> list[str]:
-    return [*(_ratio(five["classes"][name]) for name in CLASSES[:-1]), _ratio(five["accuracy"])]
+    return [*(ratio(five["classes"][name]) for name in CLASSES[:-1]), ratio(five["accuracy"])]
 
 
 def _each_image(evaluations: Sequence[Evaluation]) -> Iterable[tuple[str, Evaluation, Mapping[str, Any]]]:
@@ -183,7 +173,7 @@ def _each_image(evaluations: Sequence[Evaluation]) -> Iterable[tuple[str, Evalua
 def _labels_and_weights(evaluations: Sequence[Evaluation]) -> str:
     rows = [[title, *_class_row(five)] for title, _, five in _each_image(evaluations)]
     rows += [[f"*published: {name}*", *(f"{v:.1f}" for v in row)] for name, row in LABELS_AND_WEIGHTS.items()]
-    return "### Classes: beside table V of arXiv 1903.05663 (%)\n\n" + _table(["", *CLASSES], rows)
+    return "### Classes: beside table V of arXiv 1903.05663 (%)\n\n" + table(["", *CLASSES], rows)
 
 
 def _image_sizes(evaluations: Sequence[Evaluation]) -> str:
@@ -198,7 +188,7 @@ def _image_sizes(evaluations: Sequence[Evaluation]) -> str:
     rows += [
         [f"*published: trained on {a}*", str(b), *(f"{v:.1f}" for v in row)] for (a, b), row in IMAGE_SIZES.items()
     ]
-    return "### Image size at the test: beside table IV (%)\n\n" + _table(["", "test image", *CLASSES], rows)
+    return "### Image size at the test: beside table IV (%)\n\n" + table(["", "test image", *CLASSES], rows)
 
 
 def _depths(evaluations: Sequence[Evaluation]) -> str:
@@ -208,11 +198,11 @@ def _depths(evaluations: Sequence[Evaluation]) -> str:
             params = card["network"].get("params", {})
             key = (int(params.get("depth", 0)), int(params.get("filters", 0)))
             published = DEPTH_AND_FILTERS.get(key)
-            row = [title, str(key[0]), str(key[1]), _ratio(five["accuracy"])]
+            row = [title, str(key[0]), str(key[1]), ratio(five["accuracy"])]
             rows.append([*row, "-" if published is None else f"{published:.2f}"])
     published_rows = [["*published*", str(d), str(f), "-", f"{v:.2f}"] for (d, f), v in DEPTH_AND_FILTERS.items()]
     head = ["", "depth", "filters", "ours", "published"]
-    return "### Depth and filters: beside table III (%)\n\n" + _table(head, [*rows, *published_rows])
+    return "### Depth and filters: beside table III (%)\n\n" + table(head, [*rows, *published_rows])
 
 
 def _scalability(evaluations: Sequence[Evaluation]) -> str:
@@ -222,7 +212,7 @@ def _scalability(evaluations: Sequence[Evaluation]) -> str:
         seconds = [v for k, v in evaluation.milliseconds.items() if "segment" in k]
         per_image = f"{seconds[0] / 1000:.3f} (all images of an event)" if seconds else "-"
         memory = f"{evaluation.peak_rss_mb / 1000:.2f} (whole job)"
-        rows.append([title, "1", _percent(spread[0]), _percent(spread[1]), memory, per_image])
+        rows.append([title, "1", percent(spread[0]), percent(spread[1]), memory, per_image])
     for column in SCALABILITY:
         for machine, found in (("V100", column.gpu), ("Xeon 4110", column.cpu)):
             if isinstance(found, Resources):
@@ -230,7 +220,7 @@ def _scalability(evaluations: Sequence[Evaluation]) -> str:
                 row = [name, str(column.batch_size), f"{column.accuracy:g}", f"{column.accuracy_std:g}"]
                 rows.append([*row, f"{found.memory_test:g}", f"{found.time_test:g}"])
     head = ["", "batch", "accuracy, mean over images (%)", "spread (%)", "memory (GB)", "time (s a batch)"]
-    return "### Size, memory and time at inference: beside table II\n\n" + _table(head, rows)
+    return "### Size, memory and time at inference: beside table II\n\n" + table(head, rows)
 
 
 def _details(folder: Path, evaluation: Evaluation, pictures: Path) -> str:
@@ -252,9 +242,7 @@ def _details(folder: Path, evaluation: Evaluation, pictures: Path) -> str:
     for picture in evaluation.pictures:
         target = f"{slug}_{picture.file}"
         shutil.copyfile(folder / picture.file, pictures / target)
-        title = (
-            f"A {picture.kind} event, {picture.event}: {_percent(picture.wrong, digits=1)} % of its pixels are wrong"
-        )
+        title = f"A {picture.kind} event, {picture.event}: {percent(picture.wrong, digits=1)} % of its pixels are wrong"
         blocks.append(f"{title}.\n\n![{title}]({pictures.name}/{target})")
     return "\n\n".join(blocks)
 
@@ -297,7 +285,7 @@ def _scan(evaluation: Evaluation, scan: str, slug: str, pictures: Path) -> str:
     rows = []
     for point in points:
         figures = point["results"][label]["pixels"]
-        row = [f"{point['value']:g}", _ratio(figures["five_classes"]["accuracy"])]
+        row = [f"{point['value']:g}", ratio(figures["five_classes"]["accuracy"])]
         rows.append([*row, *_ssnet_figures(figures["track_shower"])])
     title = {"gain": "Charges scaled by a factor", "tile": "Image cut into tiles of so many pixels; 0: whole image"}[
         scan
@@ -308,4 +296,4 @@ def _scan(evaluation: Evaluation, scan: str, slug: str, pictures: Path) -> str:
         after = (
             "\n\nPublished (PRD 99 092001, VII): ICPF changes by less than 1 % absolute when charges change by 25 %."
         )
-    return f"{title} (%):\n\n{_table(head, rows)}\n\n![{title}]({pictures.name}/{stem.name}.png){after}"
+    return f"{title} (%):\n\n{table(head, rows)}\n\n![{title}]({pictures.name}/{stem.name}.png){after}"

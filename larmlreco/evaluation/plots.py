@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from larmlreco.display.palette import class_colours
 from larmlreco.errors import OutputError
+from larmlreco.metrics.flow import CURVE, PUBLISHED, TARGETS
 
 AXES = {
     "energy": "kinetic energy of the particle (MeV)",
@@ -88,6 +89,47 @@ def draw_confusion(summary: Mapping[str, Any], stem: Path) -> list[Path]:
     ax.set_xlabel("found")
     ax.set_ylabel("true")
     return _save(figure, stem)
+
+
+def draw_partners(curves: Mapping[str, Sequence[float]], stem: Path) -> list[Path]:
+    """Part of the pixels whose partner is found within so many wires, by title, beside the published and the targets.
+
+    ``curves``: those of :meth:`larmlreco.metrics.flow.FlowMetrics.summary`.
+    """
+    figure, ax = _figure()
+    for title, parts in curves.items():
+        ax.plot(range(len(parts)), 100 * np.array(parts, dtype=float), marker="o", markersize=3, label=title)
+    for title, points, style in (("published, Y to U", PUBLISHED, "ks"), ("target", TARGETS, "k_")):
+        ax.plot(list(points), [100 * part for part in points.values()], style, markersize=7, label=title)
+    ax.set_xticks(range(0, CURVE + 1, 2))
+    return _finish(figure, ax, "distance from the true wire at most", "pixels (%)", stem)
+
+
+def draw_ghosts(points: Mapping[str, Mapping[str, Any]], stem: Path) -> list[Path]:
+    """Ghosts against completeness at several least scores, by title, beside the target.
+
+    ``points``: figures of :meth:`larmlreco.metrics.points.PointMetrics.summary`.
+    """
+    figure, ax = _figure()
+    for title, found in points.items():
+        x, y = (
+            [np.nan if r["value"] is None else 100 * r["value"] for r in found[k]] for k in ("completeness", "ghosts")
+        )
+        ax.plot(x, y, marker="o", markersize=3, label=title)
+    ax.plot([95], [5], "k_", markersize=9, label="target: at most this")
+    return _finish(
+        figure, ax, "true charge within 1 cm of a point (%)", "points without true charge within 1 cm (%)", stem
+    )
+
+
+def draw_distances(points: Mapping[str, Mapping[str, Any]], stem: Path) -> list[Path]:
+    """Part of the points nearer to true charge than a distance, by title; arguments as of :func:`draw_ghosts`."""
+    figure, ax = _figure()
+    for title, found in points.items():
+        at = 10 * np.array(found["curve_cm"], dtype=float)
+        ax.plot(at, 100 * np.array(found["curve"], dtype=float), label=title)
+    ax.plot([3], [50], "k_", markersize=9, label="target: at least this")
+    return _finish(figure, ax, "distance to the nearest true charge (mm)", "points (%)", stem)
 
 
 def _figure(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:

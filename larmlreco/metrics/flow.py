@@ -18,6 +18,12 @@ DISTANCES = (2, 5, 10)
 PUBLISHED: Mapping[int, float] = MappingProxyType({2: 0.32, 5: 0.60, 10: 0.78})
 """Validation of LArFlow (slides of the MicroBooNE collaboration), collection to first induction plane."""
 
+TARGETS: Mapping[int, float] = MappingProxyType({2: 0.80, 5: 0.90, 10: 0.95})
+"""What this project set out for, on simulated events of MicroBooNE with cosmic muons, all directions."""
+
+CURVE = 20
+"""Largest distance (wires) of the curves of the part that is found."""
+
 COUNTS = (1, 4, 16, 64)
 """Lower ends of the ranges of the number of candidates by which the figures are split."""
 
@@ -31,6 +37,7 @@ class FlowMetrics:
 
     def __init__(self) -> None:
         self._within: dict[str, list[EventRatio]] = {}
+        self._off: dict[str, npt.NDArray[np.int64]] = {}
         self._directions: set[str] = set()
         self._efficiency, self._purity = EventRatio(), EventRatio()
 
@@ -72,9 +79,14 @@ class FlowMetrics:
         ratios = self._within.setdefault(name, [EventRatio() for _ in DISTANCES])
         for ratio, distance in zip(ratios, DISTANCES, strict=True):
             ratio.add(int((off <= distance).sum()), len(off))
+        counts = self._off.setdefault(name, np.zeros(CURVE + 2, dtype=np.int64))
+        counts += np.bincount(np.minimum(off, CURVE + 1), minlength=CURVE + 2)
 
     def summary(self) -> dict[str, Any]:
-        """All figures with their errors, as JSON values; ``accuracy`` is that within 2 wires over all directions."""
+        """All figures with their errors, as JSON values; ``accuracy`` is that within 2 wires over all directions.
+
+        ``curves``: the part within 0, 1, ... :data:`CURVE` wires, by the names of ``within_wires``.
+        """
         within = {
             name: {str(d): r.as_dict() for d, r in zip(DISTANCES, ratios, strict=True)}
             for name, ratios in self._within.items()
@@ -84,6 +96,9 @@ class FlowMetrics:
             "accuracy": within.get("all", {}).get("2", nothing),
             "directions": {name: within[name]["2"] for name in sorted(self._directions)},
             "within_wires": within,
+            "curves": {
+                name: (np.cumsum(counts)[:-1] / max(counts.sum(), 1)).tolist() for name, counts in self._off.items()
+            },
             "published_Y2U": {str(d): PUBLISHED[d] for d in DISTANCES},
             "matchability": {"efficiency": self._efficiency.as_dict(), "purity": self._purity.as_dict()},
         }

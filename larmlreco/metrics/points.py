@@ -19,6 +19,7 @@ THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 _QUANTILES = (0.5, 0.68, 0.95)
 _BIN, _N_BINS = 0.01, 5000
+_CURVE_STEP, _CURVE_BINS = 0.05, 40
 
 
 class PointMetrics:
@@ -77,12 +78,22 @@ class PointMetrics:
         part = (reached[i] - completeness) / (reached[i] - reached[i + 1])
         return float(ghosts[i] + part * (ghosts[i + 1] - ghosts[i]))
 
+    def _curve(self) -> list[float]:
+        counts = np.cumsum(np.concatenate([[0], self._distances]))
+        bins = np.rint(np.arange(_CURVE_BINS + 1) * _CURVE_STEP / _BIN).astype(np.int64)
+        return [float(part) for part in counts[bins] / max(counts[-1], 1)]
+
     def summary(self) -> dict[str, Any]:
-        """All figures with their errors, as JSON values."""
+        """All figures with their errors, as JSON values.
+
+        ``curve``: the part of the points nearer to true charge than the distances ``curve_cm``.
+        """
         return {
             "points": int(self._distances.sum()),
             "radius_cm": RADIUS,
             "distance_cm": {f"{100 * part:.0f} %": self.quantile(part) for part in _QUANTILES},
+            "curve_cm": [_CURVE_STEP * i for i in range(_CURVE_BINS + 1)],
+            "curve": self._curve(),
             "thresholds": list(THRESHOLDS),
             "ghosts": [ratio.as_dict() for ratio in self._ghosts],
             "completeness": [ratio.as_dict() for ratio in self._complete],

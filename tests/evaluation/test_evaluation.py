@@ -19,6 +19,8 @@ from larmlreco.io.layout import Process
 from larmlreco.io.root_writer import RootWriter
 from larmlreco.labels import SEMANTIC_NAMES, TRACK_SHOWER_NAMES, map_labels
 from larmlreco.metrics.curves import ANGLE_EDGES, ENERGY_EDGES, CurveSet
+from larmlreco.metrics.flow import FlowMetrics
+from larmlreco.metrics.points import PointMetrics
 from larmlreco.metrics.semantic import SemanticMetrics
 from larmlreco.models import Network, register
 from larmlreco.models.checkpoint import Architecture, Checkpoint
@@ -186,6 +188,30 @@ def test_page_of_voxels_has_the_published_tables(tmp_path: Path) -> None:
     assert "| PILArNet-like, thin | tiles of 192 |" in text
     assert "0.120 (all images of an event)" in text
     assert "Wire planes" not in text
+
+
+def test_page_of_partners_and_points_stands_beside_the_published(tmp_path: Path) -> None:
+    partners, points = FlowMetrics(), PointMetrics()
+    true, yes, no = np.full(4, 100), np.ones(4, bool), np.zeros(4, bool)
+    partners.add("Y2U", np.array([100, 102, 107, 150]), true, yes, no, yes, np.array([1, 5, 20, 90]))
+    place = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 13.0]])
+    points.add(place, np.array([0.9, 0.2]), place[:1] + 0.1, np.ones(1))
+    empty = {"partners": FlowMetrics().summary(), "points": PointMetrics().summary()}
+    filled = {"partners": partners.summary(), "points": points.summary()}
+    for name, results in (("filled", filled), ("empty", empty)):
+        Evaluation(name, "job.fcl", ("a.root",), 1, {"evaluation": results}, milliseconds={"flow": 250.0}).save(
+            tmp_path / name
+        )
+    page = tmp_path / "good.md"
+    write_page([tmp_path / "filled", tmp_path / "empty"], page)
+    text = page.read_text()
+    assert "| filled | Y2U | 50.00 | 50.00 | 75.00 | 4 |" in text
+    assert "| *published*, Y2U |  | 32 | 60 | 78 |  |" in text
+    assert "| *target*, all |  | 80 | 90 | 95 |  |" in text
+    assert "| filled | flow | 250 | 0 |" in text
+    for stem in ("larflow_partners", "larflow_ghosts", "larflow_distances"):
+        assert (tmp_path / "good" / f"{stem}.png").stat().st_size > 1000
+        assert f"good/{stem}.png" in text
 
 
 def test_events_of_voxels_are_drawn(tmp_path: Path) -> None:

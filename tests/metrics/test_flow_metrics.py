@@ -28,6 +28,8 @@ def test_fractions_within_wires() -> None:
     assert found["accuracy"]["value"] == pytest.approx(2 / 5)
     assert found["directions"]["Y2U"] == found["within_wires"]["Y2U"]["2"]
     assert [found["within_wires"]["all"][str(d)]["value"] for d in DISTANCES] == pytest.approx([2 / 5, 3 / 5, 4 / 5])
+    assert found["curves"]["all"][:6] == pytest.approx([1 / 5, 1 / 5, 2 / 5, 2 / 5, 2 / 5, 3 / 5])
+    assert found["curves"]["all"][10:] == pytest.approx([4 / 5] * 11)
     assert found["within_wires"]["into dead wires"]["2"]["value"] == 1
     assert found["within_wires"]["into dead wires"]["2"]["count"] == 2
     assert found["within_wires"]["1 to 3 candidates"]["2"]["value"] == pytest.approx(2 / 3)
@@ -62,6 +64,10 @@ def test_ghosts_completeness_and_distance() -> None:
     assert found["ghosts"][at[0.2]]["value"] == 0
     assert found["completeness"][at[0.0]]["value"] == pytest.approx(3 / 8)
     assert found["completeness"][at[0.4]]["value"] == pytest.approx(1 / 8)
+    assert found["curve"][0] == 0
+    assert dict(zip(found["curve_cm"], found["curve"], strict=True))[0.5] == pytest.approx(1 / 2)
+    assert found["curve_cm"][-1] == 2.0
+    assert found["curve"][-1] == pytest.approx(3 / 4)
     assert found["distance_cm"]["50 %"] == pytest.approx(0.3, abs=0.011)
     assert found["distance_cm"]["95 %"] == pytest.approx(7.0, abs=0.011)
     assert metrics.ghosts_at(2 / 8) == pytest.approx(0)
