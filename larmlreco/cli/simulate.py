@@ -1,8 +1,8 @@
 """Simulate events in liquid argon with Geant4: wires, hits and dead channels, or voxels, with their truth.
 
 The table ``simulation`` of the job says what, its key ``image`` whether wires or voxels. Event i depends on the seed
-and on i alone, so that a large sample can be split into jobs with --first. Needs the package extra [sim] and Geant4's
-data sets.
+and on i alone, so that a large sample can be split into jobs with --first; the same command makes the same bytes.
+Needs the package extra [sim] and Geant4's data sets.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     events = range(options.first, options.first + options.events)
     with make() as simulation:
         simulation.check(events)
-        with RootWriter(options.output, process) as writer:
+        with RootWriter(options.output, process, undated=True) as writer:
             progress = Progress(len(events), "events")
             for done, number in enumerate(events, 1):
                 writer.write((run, _SUBRUN, number + 1), simulation.event(options.seed, number).products())

@@ -6,6 +6,7 @@ While it is written and after a failure the file is ``<path>.partial``: readable
 import contextlib
 import itertools
 import os
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from larmlreco.errors import OutputError
 from larmlreco.io import layout
 from larmlreco.io.layout import ColumnLayout, Metas, Process, Provenance
 from larmlreco.io.reader import EventInfo, Level
+from larmlreco.io.rootdates import remove_dates
 from larmlreco.products import Product, ProductKey
 
 Compression = Literal["zstd", "lz4", "zlib", "lzma", "none"]
@@ -200,7 +202,8 @@ def _jagged(arrays: Sequence[npt.NDArray[Any]]) -> ak.Array:
 class RootWriter:
     """Writes one file of our layout.
 
-    ``process`` made it, after those of ``history``; ``compression_level`` is that of the algorithm. Entries are
+    ``process`` made it, after those of ``history``; ``compression_level`` is that of the algorithm. With ``undated``
+    the file has no date and no random identifier, so that the same entries make the same bytes. Entries are
     given by :meth:`write`, then :meth:`close` gives the file its name, or :meth:`abort` leaves what there is as
     ``<path>.partial``. As a context manager it does the one or the other.
 
@@ -215,12 +218,14 @@ class RootWriter:
         *,
         compression: Compression = "zstd",
         compression_level: int = 3,
+        undated: bool = False,
     ) -> None:
         check_output_path(path)
         self.path = Path(path)
         self._history = history
         self._process = process
         self._compression = _COMPRESSION[compression](compression_level) if compression != "none" else None
+        self._undated = undated
         self._trees = {level: _Tree(level) for level in layout.TREES}
         self._metas = Metas()
         self._documents: dict[str, str] = {}
@@ -290,6 +295,8 @@ class RootWriter:
             if self._stream is not None:
                 os.fsync(self._stream.fileno())  # network file systems tell of a full disk only here
             self._close_file()
+            if self._undated:
+                remove_dates(partial_path(self.path))
             partial_path(self.path).replace(self.path)
 
     def abort(self) -> Path | None:
@@ -327,7 +334,8 @@ class RootWriter:
 
     def _open(self, path: Path) -> None:
         self._stream = path.open("w+b")
-        self._file = uproot.recreate(self._stream, compression=self._compression)
+        identifier = (lambda: uuid.UUID(int=0)) if self._undated else uuid.uuid1
+        self._file = uproot.recreate(self._stream, compression=self._compression, uuid_function=identifier)
         self._documents = {}
         self._metas_written = Counter()
 
