@@ -226,7 +226,7 @@ def _class_weights(config: TrainingParameters, data: ImageData) -> tuple[float, 
             f"training.class_weights: weights are given, and training.weighting asks for {config.weighting}; "
             "expected one of them"
         )
-    if config.weighting == "particles":
+    if config.weighting in ("images", "particles"):
         return ()
     return inverse_frequency(data.images["training"].labels, len(data.class_names))
 

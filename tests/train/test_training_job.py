@@ -64,7 +64,7 @@ def test_a_training_begins_with_the_outputs_of_an_archive(
     assert main(["train", "-c", str(job)]) == 0
     card = load_checkpoint(tmp_path / "out" / "best.ckpt").card
     assert card.metrics["accuracy"]["value"] == pytest.approx(first, abs=1e-4)
-    assert card.training["weighting"] == "images"
+    assert (card.training["weighting"], card.training["class_weights"]) == ("images", [])
 
 
 def test_weights_of_both_kinds_are_refused(
