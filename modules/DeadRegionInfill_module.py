@@ -284,8 +284,7 @@ class DeadRegionInfill(Producer):
         sites, none = found.sites, np.zeros(0, dtype=np.float32)
         if not len(sites):
             return sites, none, none
-        random = np.random.default_rng([abs(number) for number in (event.id.run, event.id.subrun, event.id.event)])
-        features = infill_features(charge * self._config.charge_scale, len(sites), self._settings, random)
+        features = infill_features(charge * self._config.charge_scale, len(sites), self._settings, event.id.random())
         rows = np.concatenate([coords, sites])
         outputs = self._archive(np.column_stack([np.zeros(len(rows), dtype=np.int64), rows]), features)
         probability, energy = (outputs[key].reshape(-1)[len(coords) :] for key in ("active", "energy"))

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 _ID = re.compile(r"(\d+):(\d+):(\d+)\Z")
 
 
@@ -13,6 +15,10 @@ class EventID:
     run: int
     subrun: int
     event: int
+
+    def random(self, seed: int = 0) -> np.random.Generator:
+        """Random numbers that follow from the seed (0 or more) and the event alone."""
+        return np.random.default_rng([seed, *(abs(number) for number in (self.run, self.subrun, self.event))])
 
     @classmethod
     def parse(cls, text: str) -> "EventID":
