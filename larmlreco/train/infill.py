@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from larmlreco.labels import Semantic
-from larmlreco.metrics.ratio import EventRatio, percent
+from larmlreco.metrics.infill import THRESHOLDS, HiddenImage, InfillMetrics
+from larmlreco.metrics.ratio import EventRatio
 from larmlreco.models.checkpoint import Checkpoint
 from larmlreco.models.network import Network
 from larmlreco.reco.infill import CandidateSettings, infill_features, plane_candidates, voxel_candidates
@@ -22,41 +22,48 @@ from larmlreco.train.images import ImageSet, LabelledImage, image_generator
 from larmlreco.train.infill_losses import InfillLoss
 from larmlreco.train.trainer import Figures, Plan, TrainingLoop
 
-THRESHOLDS: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(1, 20))
-"""Least probabilities of a site that counts as active, for which there are figures."""
-
 _CANDIDATE = 1
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class InfillImage:
     """An image with dead regions: measured sites, then candidates, and what the regions truly hold.
 
-    ``coords`` (N+M, D), ``features`` (N+M, 2), ``target`` (M,) true charge of the candidates, 0: empty. ``hidden``
-    (H, D): all sites with charge in dead regions, candidates or not, their ``charge`` (H,). Of candidates and of hidden
-    sites: ``width`` (M,) and ``hidden_width`` (H,) of their region in sites, ``track`` (M,) and ``hidden_track`` (H,):
-    whether the nearest site with charge is one of a track.
+    ``coords`` (N+M, D), ``features`` (N+M, 2), ``target`` (M,) true charge of the candidates, 0: empty; ``width`` (M,):
+    width in sites of their region. ``whole``: the image as it was; ``hidden_width`` of its sites: that of the region
+    that hides them, 0: they are measured.
     """
 
     coords: Int64
     features: Float32
     target: Float32
-    hidden: Int64
-    charge: Float32
-    width: Float64
-    hidden_width: Float64
-    track: Bools
-    hidden_track: Bools
+    width: Int64
+    whole: LabelledImage
+    hidden_width: Int64
 
     @property
     def candidates(self) -> Int64:
         """Coordinates (M, D) of the candidates."""
         return self.coords[len(self.coords) - len(self.target) :]
+
+    def found(self, active: npt.ArrayLike, energy: npt.ArrayLike) -> HiddenImage:
+        """What a network found, with the probabilities and energies (M,) that it gives the candidates."""
+        labels, clusters = self.whole.labels, self.whole.groups
+        track = np.where(labels < 0, -1, np.isin(labels, [int(Semantic.HIP), int(Semantic.MIP)]))
+        return HiddenImage(
+            sites=self.whole.coords.astype(np.int64),
+            energy=self.whole.features[:, 0].astype(np.float64),
+            track=track.astype(np.int64),
+            cluster=np.full(len(labels), -1) if clusters is None else clusters.astype(np.int64),
+            width=self.hidden_width,
+            found=self.candidates,
+            probability=np.asarray(active, dtype=np.float64),
+            found_energy=np.asarray(energy, dtype=np.float64),
+            found_width=self.width,
+        )
 
 
 def hide(
@@ -65,31 +72,23 @@ def hide(
     """The image with random dead regions. Planes have blocks of dead wires (axis 0)."""
     coords = image.coords.astype(np.int64)
     dead = random_regions(coords, regions, random)
-    hidden_width = dead.widths(coords)
-    hidden = hidden_width > 0
-    measured, charge = coords[~hidden], image.features[~hidden, 0]
+    width = dead.widths(coords).astype(np.int64)
+    hidden = width > 0
+    measured, charge = coords[~hidden], image.features[:, 0]
     if coords.shape[1] == 2:
         last = int(coords[:, 0].max()) + regions.most_width
         wires = np.column_stack([np.arange(last + 1), np.zeros(last + 1, np.int64)])
         found = plane_candidates(measured, dead.contains(wires), settings).sites
     else:
         found = voxel_candidates(measured, dead, settings).sites
-    # labels of sites without truth are no track
-    track = np.isin(image.labels, [int(Semantic.HIP), int(Semantic.MIP)])
-    target = np.zeros(len(found), np.float32)
     at = match_sites(found, coords[hidden])
-    target[at >= 0] = image.features[hidden, 0][at[at >= 0]]
-    _, nearest = cKDTree(coords).query(found) if len(found) else (None, np.zeros(0, np.int64))
     return InfillImage(
         np.concatenate([measured, found]),
-        infill_features(charge, len(found), settings, random),
-        target,
-        coords[hidden],
-        image.features[hidden, 0],
-        dead.widths(found),
-        hidden_width[hidden],
-        track[nearest],
-        track[hidden],
+        infill_features(charge[~hidden], len(found), settings, random),
+        np.where(at >= 0, np.append(charge[hidden], 0)[at], 0).astype(np.float32),
+        dead.widths(found).astype(np.int64),
+        image,
+        width,
     )
 
 
@@ -125,89 +124,46 @@ def collate(images: Sequence[InfillImage], device: torch.device) -> InfillBatch:
     )
 
 
-class InfillFigures:
-    """Figures in dead regions only; all sites with charge in them count, candidates or not.
+def best_threshold(images: Sequence[HiddenImage]) -> tuple[float, EventRatio]:
+    """The one of :data:`larmlreco.metrics.infill.THRESHOLDS` with the best F1 of all hidden sites, and this F1.
 
-    For each of :data:`THRESHOLDS` and each group of sites: ``precision`` and ``recall`` of the sites taken as active;
-    the same with a tolerance of one site (``near``: a site of the other kind at most one step away, straight or
-    diagonally); ``f1`` = 2 right / (taken + true); ``energy``, the sum of what is
-    predicted for the sites taken over the true one; ``energy_found``, the part of the true one in sites that are taken.
-    Groups: all, gaps up to ``narrow`` sites wide and wider ones, sites of tracks and others. Errors take the image as
-    the independent unit.
+    F1 is 2 right / (found + true) sites; errors take the image as the independent unit. Ties go to the lower one.
+    """
+    best: tuple[float, EventRatio] | None = None
+    hidden = [image.sites[image.width > 0] for image in images]
+    right = [match_sites(image.found, sites) >= 0 for image, sites in zip(images, hidden, strict=True)]
+    for threshold in THRESHOLDS:
+        ratio = EventRatio()
+        for image, sites, holds in zip(images, hidden, right, strict=True):
+            taken = image.probability >= threshold
+            ratio.add(2 * int((taken & holds).sum()), int(taken.sum()) + len(sites))
+        if best is None or ratio.value > best[1].value:
+            best = threshold, ratio
+    assert best is not None
+    return best
+
+
+class InfillFigures:
+    """Figures of a validation, see :class:`larmlreco.metrics.infill.InfillMetrics`, at the threshold with the best F1.
+
+    All sites with charge in dead regions count, candidates or not.
     """
 
-    names = ("precision", "recall", "precision_near", "recall_near", "f1", "energy", "energy_found")
-
-    def __init__(self, narrow: int) -> None:
-        self._narrow = narrow
-        self._ratios: dict[str, list[dict[str, EventRatio]]] = {}
-
-    def add(self, image: InfillImage, active: npt.ArrayLike, energy: npt.ArrayLike) -> None:
-        """Add an image with the probabilities and energies (M,) that a network gives its candidates."""
-        p, e = np.asarray(active, dtype=np.float64), np.asarray(energy, dtype=np.float64)
-        sites = image.candidates
-        at = match_sites(image.hidden, sites)
-        own = np.where(at >= 0, np.append(p, -1.0)[at], -1.0)
-        near, beside = own, image.target != 0
-        steps = np.stack(np.meshgrid(*[[-1, 0, 1]] * sites.shape[1], indexing="ij"), -1).reshape(-1, sites.shape[1])
-        for step in steps:
-            near = np.maximum(near, np.append(p, -1.0)[match_sites(image.hidden + step, sites)])
-            beside = beside | (match_sites(sites + step, image.hidden) >= 0)
-        thin, hidden_thin = image.width <= self._narrow, image.hidden_width <= self._narrow
-        track, hidden_track = image.track, image.hidden_track
-        groups = {
-            "all": (np.ones_like(thin), np.ones_like(hidden_thin)),
-            "narrow": (thin, hidden_thin),
-            "wide": (~thin, ~hidden_thin),
-            "track": (track, hidden_track),
-            "other": (~track, ~hidden_track),
-            "narrow track": (thin & track, hidden_thin & hidden_track),
-        }
-        for name, (mine, true) in groups.items():
-            ratios = self._ratios.setdefault(name, [{n: EventRatio() for n in self.names} for _ in THRESHOLDS])
-            n_true, true_energy = int(true.sum()), float(image.charge[true].sum())
-            for threshold, ratio in zip(THRESHOLDS, ratios, strict=True):
-                taken = mine & (p >= threshold)
-                right, n = int((taken & (image.target != 0)).sum()), int(taken.sum())
-                ratio["precision"].add(right, n)
-                ratio["recall"].add(int((own[true] >= threshold).sum()), n_true)
-                ratio["precision_near"].add(int((taken & beside).sum()), n)
-                ratio["recall_near"].add(int((near[true] >= threshold).sum()), n_true)
-                ratio["f1"].add(2 * right, n + n_true)
-                ratio["energy"].add(float(e[taken].sum()), true_energy)
-                ratio["energy_found"].add(float(image.charge[true & (own >= threshold)].sum()), true_energy)
-
-    def _best(self) -> int:
-        f1 = [ratio["f1"].value for ratio in self._ratios["all"]]
-        return int(np.nanargmax(f1)) if np.isfinite(f1).any() else 0
+    def __init__(self, narrow: int, images: Sequence[HiddenImage]) -> None:
+        self.threshold, self._f1 = best_threshold(images)
+        self._metrics = InfillMetrics(narrow, self.threshold)
+        for image in images:
+            self._metrics.add(image)
 
     def summary(self) -> dict[str, Any]:
-        """``accuracy``, the best F1 of all sites; ``threshold``, where it is; ``classes``, the F1 of each group there;
-        ``groups``, all figures there, and ``curve``, those of all sites by threshold.
-        """
-        best = self._best()
-        at_best = {name: ratios[best] for name, ratios in self._ratios.items()}
-        return {
-            "accuracy": at_best["all"]["f1"].as_dict(),
-            "threshold": THRESHOLDS[best],
-            "classes": {name: figures["f1"].as_dict() for name, figures in at_best.items()},
-            "groups": {
-                name: {key: ratio.as_dict() for key, ratio in figures.items()} for name, figures in at_best.items()
-            },
-            "curve": {
-                str(threshold): {key: ratio.value for key, ratio in figures.items()}
-                for threshold, figures in zip(THRESHOLDS, self._ratios["all"], strict=True)
-            },
-        }
+        """``accuracy``: the best F1; ``classes``: the recall of each group of sites; and the figures of infill."""
+        figures = self._metrics.summary()
+        classes = {name: group["recall"] for name, group in figures["groups"].items()}
+        return {"accuracy": self._f1.as_dict(), "classes": classes, **figures}
 
     def table(self) -> str:
-        """The figures at the best threshold for people, in per cent."""
-        best = self._best()
-        lines = [f"probability at least {THRESHOLDS[best]}, %" + "".join(f"{name:>18}" for name in self.names)]
-        for group, ratios in self._ratios.items():
-            figures = "".join(f"{percent(r.value, r.error):>18}" for r in ratios[best].values())
-            lines.append(f"{group:{len(lines[0]) - 18 * len(self.names)}}{figures}")
-        return "\n".join(lines)
+        """The figures for people."""
+        return self._metrics.table()
 
 
 class InfillTrainer(TrainingLoop):
@@ -265,7 +221,7 @@ class InfillTrainer(TrainingLoop):
 
     def validate(self) -> tuple[float, Figures]:
         """Mean loss and the figures over the validation set, whose dead regions follow from the seed alone."""
-        figures = InfillFigures(self._narrow)
+        images = []
         self._network.eval()
         losses = []
         with torch.no_grad():
@@ -274,5 +230,6 @@ class InfillTrainer(TrainingLoop):
                 image = hide(self._validation[i], self._regions, self._settings, random)
                 logit, energy, terms = self._terms(collate([image], self._device))
                 losses.append(float(terms["loss"]))
-                figures.add(image, torch.sigmoid(logit).cpu().numpy(), energy.float().cpu().numpy())
-        return sum(losses) / len(losses), figures
+                active = torch.sigmoid(logit.float()).cpu().numpy()
+                images.append(image.found(active, energy.float().cpu().numpy()))
+        return sum(losses) / len(losses), InfillFigures(self._narrow, images)
