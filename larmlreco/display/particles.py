@@ -63,8 +63,9 @@ def voxel_clouds(event: "EventProducts") -> Iterator[Cloud]:
             label = scores[key.branch]
             paints.insert(0, Paint("class", label.label.astype(np.float32), label.part_names("scores")))
         arrows: list[Arrows] = []
-        for clusters, made in _clusterings(event, key):
-            paints.insert(0, made)
+        made = list(_clusterings(event, key))
+        paints = [*(paint for _, paint in made), *paints]
+        for clusters, _ in made:
             arrows += _arrows(event, clusters)
         if (voxels.two_planes > 0).any() or (voxels.infilled > 0).any():
             seen = np.where(voxels.infilled > 0.5, 2, np.where(voxels.two_planes > 0.5, 1, 0)).astype(np.float32)
@@ -79,7 +80,9 @@ def voxel_clouds(event: "EventProducts") -> Iterator[Cloud]:
         tpc = voxels.meta.get("tpc")
         mine = event.detector if tpc is not None else None
         box = None if mine is None else mine.tpcs[int(tpc or 0)].active
-        name = f"voxels of {key.label}" + (f" {key.instance}" if key.instance else "")
+        name = ("voxels" if key.label == "voxels" else f"voxels of {key.label}") + (
+            f" {key.instance}" if key.instance else ""
+        )
         x, y, z = place.T.astype(np.float32)
         yield Cloud(name, x, y, z, tuple(paints), box, tuple(arrows))
 
@@ -105,7 +108,9 @@ def _clusterings(event: "EventProducts", target: ProductKey) -> Iterator[tuple[P
     links = {(a.meta.get("left"), a.meta.get("right")): a for _, a in event.all(Assns)}
     n_rows = {key.branch: len(v) for key, v in event.all(Voxels)}[target.branch]
     michels = {str(m.meta.get("clusters", "")): m for _, m in event.all(Michels)}
-    for key, clusters in event.all(Clusters):
+    described = {str(p.meta.get("clusters", "")) for _, p in event.all(Particles)}
+    last = sorted(event.all(Clusters), key=lambda pair: pair[0].branch not in described)
+    for key, clusters in last:
         link = links.get((key.branch, target.branch))
         if link is None:
             continue

@@ -242,3 +242,17 @@ def test_the_jobs_of_the_chain_configure_modules_that_exist(name: str) -> None:
             values = dict(values)
             module = Registry().load(values.pop("module_type"), label, kind)
             module.Parameters.parse(values, label, label)
+
+
+def test_the_table_prints_particles_and_michel_electrons(capsys: pytest.CaptureFixture[str]) -> None:
+    _, products = chain(TOY, voxels(TOY))
+    module = Registry().load("ParticleTable", "test", "analyzer")
+    tested = ModuleHarness(module, {"least_energy": 1.0}, label="table")
+    tested.process(products, "5:6:7")
+    printed = capsys.readouterr().out
+    assert "event 5:6:7: particles of at least 1 MeV: 0 HIP, 1 MIP, 0 shower, 0 delta, 1 Michel" in printed
+    assert "contained, energy by range" in printed
+    assert "Michel electron at 27, 15, 15 cm: 12.5 MeV" in printed
+    none = TOY.without(np.ones(len(TOY.label), bool))
+    tested.process(chain(none, voxels(none))[1], "5:6:8")
+    assert "event 5:6:8: particles of at least 1 MeV: 0 HIP, 0 MIP" in capsys.readouterr().out
