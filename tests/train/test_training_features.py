@@ -1,5 +1,6 @@
 """Weights in the loss, transfer of an encoder, precision, logs, early stopping."""
 
+import csv
 import math
 import sys
 from pathlib import Path
@@ -268,6 +269,18 @@ def test_tensorboard_gets_every_number(tmp_path: Path, monkeypatch: pytest.Monke
     log.add("validation", {"iteration": 7, "accuracy": 0.5, "Michel": math.nan})
     log.close()
     assert seen == [("validation/accuracy", 0.5, 7), ("closed", 0.0, 0)]
+
+
+def test_tensorboard_reads_what_was_logged(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    trainer(tmp_path, tensorboard=True).run()
+    seen = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    seen.Reload()
+    with (tmp_path / "training.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [event.step for event in seen.Scalars("training/loss")] == [1, 2, 3, 4]
+    assert [event.value for event in seen.Scalars("training/loss")] == pytest.approx([float(r["loss"]) for r in rows])
+    assert [event.step for event in seen.Scalars("validation/accuracy")] == [2, 4]
 
 
 def test_rows_that_a_kill_cut_short_are_dropped(tmp_path: Path) -> None:
