@@ -100,6 +100,8 @@ class InfillEvaluator(Evaluator):
         """Compare one event."""
         for name in self._images:
             image, threshold, pitch = self._plane(event, name) if self._planes else self._volume(event, name)
+            if pitch == 0:
+                continue
             metrics = self._metrics.setdefault(name, self._new(threshold, pitch))
             if self._config.threshold is None and threshold != metrics.threshold:
                 raise InputError(
@@ -138,8 +140,8 @@ class InfillEvaluator(Evaluator):
         voxels, filled = event.get(Voxels, truth_tag), event.get(InfilledVoxels, filled_tag)
         boxes = event.get(DeadRegions, self._masked[name])
         origin = voxels.origin[0].astype(np.float64) if len(voxels.origin) else np.zeros(3)
-        pitch = float(voxels.pitch[0]) if len(voxels.pitch) else 1.0
-        dead = dead_boxes(boxes.low, boxes.high, origin, pitch)
+        pitch = float(voxels.pitch[0]) if len(voxels.pitch) else 0.0  # of events without an image
+        dead = dead_boxes(boxes.low, boxes.high, origin, pitch or 1.0)
         coords = np.column_stack([voxels.x, voxels.y, voxels.z]).astype(np.int64)
         found = np.column_stack([filled.x, filled.y, filled.z]).astype(np.int64)
         image = self._hidden(event, name, coords, voxels.energy, dead, found, filled.energy, filled.probability)

@@ -24,6 +24,7 @@ from larmlreco.images import (
 )
 from larmlreco.io import open_file
 from larmlreco.products import ChannelStatus, Hits, ProductKey, Wires
+from larmlreco.reco.infill import with_infilled_pixels
 
 UBOONE = detector("microboone")
 Y = UBOONE.readout_plane("Y")
@@ -272,6 +273,23 @@ def test_pixels_of_hits_are_those_of_the_oracle() -> None:
     assert list(zip(hit.tolist(), pixel.tolist(), strict=True)) == expected
     back = hits_of_pixels(hits, image.pixels, UBOONE)
     assert list(zip(*(a.tolist() for a in back), strict=True)) == sorted((p, h) for h, p in expected)
+
+
+def test_infilled_pixels_come_last_and_belong_to_no_hit() -> None:
+    generator = np.random.default_rng(12)
+    rois = [(4800 + int(c), int(b), [9.0] * 40) for c, b in generator.integers(0, 60, (40, 2))]
+    image = images_of_wires(make_wires(rois), UBOONE, [Y])["Y"].pixels
+    filled = with_infilled_pixels(image, np.array([[7, 1], [3, 2], [61, 0]]), [5.0] * 3, {})
+    channel = generator.integers(4800, 4862, 200)
+    hits = make_hits([(int(c), 10.0, 1.0, 1.0) for c in channel], start_tick=[0] * 200, end_tick=[60] * 200)
+    measured = [pairs.tolist() for pairs in pixels_of_hits(hits, image, UBOONE)]
+    assert [pairs.tolist() for pairs in pixels_of_hits(hits, filled, UBOONE)] == measured
+    assert [pairs.tolist() for pairs in hits_of_pixels(hits, filled, UBOONE)] == [
+        pairs.tolist() for pairs in hits_of_pixels(hits, image, UBOONE)
+    ]
+    everything = zip(*(pairs.tolist() for pairs in pixels_of_hits(hits, filled, UBOONE, infilled=True)), strict=True)
+    extra = {(i, len(image) + k) for i, c in enumerate(channel) for k, w in enumerate((7, 3, 61)) if c - 4800 == w}
+    assert set(everything) == set(zip(*measured, strict=True)) | extra
 
 
 def test_hits_before_the_window_and_without_pixels() -> None:

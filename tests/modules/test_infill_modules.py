@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from larmlreco.modules.DeadRegionInfill_module import DeadRegionInfill
+from larmlreco.modules.InfillEvaluator_module import InfillEvaluator
 
 from larmlreco.card import Feature, ModelCard
 from larmlreco.errors import ConfigurationError, InputError
@@ -27,6 +28,7 @@ from larmlreco.products import (
     InfilledVoxels,
     Pixels,
     Product,
+    TrueLabels,
     Voxels,
 )
 from larmlreco.reco.infill import CandidateSettings, plane_candidates
@@ -344,3 +346,85 @@ def test_voxels_without_dead_regions(voxels_archive: str, caplog: pytest.LogCapt
         voxels_harness(voxels_archive, dead_channels=[5])
     with pytest.raises(ConfigurationError, match=r"asks for voxels of 0\.3 cm"):
         tested.process({"voxels": voxels(LINE, pitch=[0.5]), "chstatus": status_of(1)})
+
+
+def evaluator(**parameters: Any) -> ModuleHarness:
+    return ModuleHarness(InfillEvaluator, {"detector": "microboone", "images": ["Y"], **parameters})
+
+
+def whole_track() -> Pixels:
+    return image(np.arange(100, 140), np.arange(150, 190))
+
+
+def filled_track(*wires: int, probability: float = 0.9) -> InfilledPixels:
+    n = len(wires)
+    column = np.array(wires, dtype=np.int64)
+    columns = {"tpc": np.zeros(n), "plane": np.full(n, 2), "column": column, "row": column + 50}
+    more = {"adc": np.full(n, 30.0), "probability": np.full(n, probability)}
+    return InfilledPixels.from_columns(columns | more, {"threshold": 0.6})
+
+
+def masked(first: int, last: int) -> ChannelStatus:
+    return status_of(*(COLLECTION_FIRST + np.arange(first, last)))
+
+
+def test_the_evaluator_counts_masked_wires_only() -> None:
+    tested = evaluator()
+    event = {"images:Y": whole_track(), "mask:masked": masked(110, 115)}
+    # 112 is missed, 113 is not probable enough, 120 was not masked
+    filled = filled_track(110, 111, 114, 120)
+    result = tested.process({**event, "infill:Y": filled})
+    figures = tested.module.results()["Y"]  # type: ignore[attr-defined]
+    assert figures["groups"]["all"]["precision"]["value"] == 1
+    assert figures["groups"]["all"]["recall"]["value"] == pytest.approx(3 / 5)
+    assert figures["groups"]["all"]["recall_near"]["value"] == 1
+    true = 20.0 + np.arange(10, 15)
+    assert figures["groups"]["all"]["energy"]["all"]["value"] == pytest.approx(90 / true.sum())
+    assert figures["gaps"]["all"]["closed"]["value"] == 0
+    assert figures["rows"]["sites"] == [[5, 3]]
+    assert figures["rows"]["energy"] == [[pytest.approx(true.sum()), 90.0]]
+    assert (figures["threshold"], figures["narrow"]) == (0.6, 10)
+    assert "-- Y" in tested.module.table()  # type: ignore[attr-defined]
+    assert result is not None
+
+
+def test_the_evaluator_splits_by_class_and_closes_gaps_in_true_tracks() -> None:
+    tested = evaluator(labels="truth")
+    n = 40
+    labels = TrueLabels.from_columns({"label": [1] * 20 + [2] * 20, "cluster": [-1] * n, "particle": [1] * n})
+    event = {"images:Y": whole_track(), "mask:masked": masked(110, 125), "truth:Y": labels}
+    tested.process({**event, "infill:Y": filled_track(*range(110, 125))})
+    groups = tested.module.results()["Y"]["groups"]  # type: ignore[attr-defined]
+    assert (groups["track"]["recall"]["count"], groups["shower"]["recall"]["count"]) == (10, 5)
+    assert groups["track"]["precision"]["value"] == groups["shower"]["precision"]["value"] == 1
+    short = TrueLabels.from_columns({"label": [1], "cluster": [-1], "particle": [1]})
+    with pytest.raises(InputError, match=r"truth:Y has 1 rows; expected the 40 of images:Y"):
+        tested.process({**event, "truth:Y": short, "infill:Y": filled_track()})
+    other = replace(filled_track(), meta={"threshold": 0.5})
+    with pytest.raises(InputError, match=r"from the probability 0\.5 on, those before from 0\.6"):
+        tested.process({**event, "infill:Y": other})
+    assert evaluator().module.table() == "no events"  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError, match="detector: images of planes need it"):
+        ModuleHarness(InfillEvaluator, {"images": ["Y"]})
+
+
+def test_the_evaluator_of_voxels(voxels_archive: str) -> None:
+    every = np.array([[100 + i, 300 + i, 500 + i] for i in range(40)])
+    box = [0.0, -200.0, 510 * 0.3, 300.0, 200.0, 515 * 0.3]
+    regions = DeadRegions.from_columns(
+        {f"{side}_{axis}": [box[i]] for i, (side, axis) in enumerate((s, a) for s in ("low", "high") for a in "xyz")}
+    )
+    filled = voxels_harness(voxels_archive, regions="mask").process({"voxels": voxels(LINE), "mask": regions})
+    tested = ModuleHarness(
+        InfillEvaluator, {"input_type": "Voxels", "truth": "voxels", "masked": "mask", "threshold": 0.1}
+    )
+    event = {"voxels": voxels(every), "mask": regions, "infill": filled.get(InfilledVoxels)}
+    tested.process({**event, "voxels": Voxels.empty()})
+    tested.process(event)
+    figures = tested.module.results()["voxels"]  # type: ignore[attr-defined]
+    assert figures["groups"]["all"]["recall"]["value"] == 1
+    assert figures["groups"]["narrow"]["recall"]["count"] == 5
+    assert figures["gaps"]["narrow"]["closed"]["value"] == 1
+    empty = replace(event["infill"], **{k: np.zeros(0) for k in ("x", "y", "z", "energy", "probability")})
+    tested.process({**event, "voxels": voxels([]), "infill": empty})
+    assert tested.module.results()["voxels"]["rows"]["sites"][1:] == [[0, 0]]  # type: ignore[attr-defined]

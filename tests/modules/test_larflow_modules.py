@@ -33,6 +33,7 @@ from larmlreco.products import (
 )
 from larmlreco.reco.candidates import FEATURES
 from larmlreco.reco.flow import FLAGS
+from larmlreco.reco.infill import with_infilled_pixels
 from larmlreco.reco.shifts import frame_of
 
 UBOONE = detector("microboone")
@@ -255,9 +256,39 @@ def test_a_dead_plane_is_crossed_and_flagged(archive: Path, dead: int) -> None:
     assert (flow.pixel == -1).all()
 
 
+@pytest.mark.parametrize("dead", [0, 1, 2])
+def test_points_with_infilled_pixels_are_flagged_and_lead_to_no_hit(archive: Path, dead: int) -> None:
+    event, whole = line(dead), line()
+    view = UBOONE.planes[dead].view
+    seen = whole[f"images:{view}"]
+    sites = np.column_stack([seen.column, seen.row])
+    event[f"images:{view}"] = with_infilled_pixels(event[f"images:{view}"], sites, seen.adc, {})
+    columns = {name: np.zeros(120) for name, what in Hits.columns().items() if what.fill is None}
+    channel = np.concatenate([p.channels[p.nearest_wire(LINE_Y, LINE_Z)] for p in UBOONE.planes])
+    ticks = {"start_tick": np.tile(ROWS * 6, 3), "end_tick": np.tile(ROWS * 6 + 6, 3)}
+    event["gaushit"] = Hits.from_columns({**columns, **ticks, "channel": channel})
+    wires = {"channel": np.unique(channel), "plane": np.zeros(len(np.unique(channel))), "view": 0 * np.unique(channel)}
+    event["butcher"] = Wires.from_columns({**wires, "n_samples": 0 * wires["plane"]})
+    result = harness(archive, channel_status="chstatus", hits="gaushit", wires="butcher").process(event)
+    points = result.get(SpacePoints)
+    with_three = (points.pixel >= 0).all(axis=1)
+    assert with_three.sum() >= 35
+    assert (points.flags[with_three] == FLAGS[f"infilled_{dead}"]).all()
+    assert not (points.flags[~with_three] & FLAGS[f"infilled_{dead}"]).any()
+    assert (points.hit[:, dead] == -1).all()
+    others = [p for p in range(3) if p != dead]
+    assert (points.hit[with_three][:, others] >= 0).all()
+    links = result.get(Assns, "wires")
+    linked = event["butcher"].channel[links.right]
+    assert not np.isin(linked, UBOONE.planes[dead].channels).any()
+    assert len(links) >= 2 * with_three.sum()
+
+
 def test_without_status_silent_wires_are_dead(archive: Path) -> None:
     event = {name: product for name, product in line(0).items() if name != "chstatus"}
     assert (harness(archive).process(event).get(SpacePoints).flags == FLAGS["dead_0"]).all()
+    missing = harness(archive, channel_status="nowhere").process(event)
+    assert (missing.get(SpacePoints).flags == FLAGS["dead_0"]).all()
     alive = harness(archive, silent_is_dead=False).process(event)
     assert len(alive.get(SpacePoints)) == 0
 
