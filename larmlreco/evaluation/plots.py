@@ -132,6 +132,52 @@ def draw_distances(points: Mapping[str, Mapping[str, Any]], stem: Path) -> list[
     return _finish(figure, ax, "distance to the nearest true charge (mm)", "points (%)", stem)
 
 
+def draw_infill_curves(curves: Mapping[str, Any], stem: Path) -> list[Path]:
+    """Precision and recall of infill against the least probability (:meth:`larmlreco.metrics.infill.InfillMetrics`).
+
+    Full lines: the right site; dashed: a site within one of it.
+    """
+    names = [name for name in ("all", "narrow", "narrow track", "shower") if name in curves]
+    figure = Figure(figsize=(4.2 * 2, 3.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    for ax, key in zip(figure.subplots(1, 2, sharey=True), ("precision", "recall"), strict=True):
+        for number, name in enumerate(names):
+            curve = curves[name]
+            for suffix, style in (("", "-"), ("_near", "--")):
+                values = np.array([np.nan if v is None else 100 * v for v in curve[key + suffix]], dtype=float)
+                label = None if suffix else name
+                ax.plot(curve["threshold"], values, style, color=f"C{number}", linewidth=1.4, label=label)
+        ax.axhline(90, color="grey", linewidth=0.8, linestyle=":")
+        ax.set_xlabel("least probability")
+        ax.set_ylabel(f"{key} (%)")
+        ax.set_ylim(0, 102)
+        ax.grid(alpha=0.3)
+        if names:
+            ax.legend(frameon=False, loc="lower right" if key == "precision" else "lower left")
+    return _save(figure, stem)
+
+
+def draw_infill_rows(rows: Mapping[str, Any], unit: str, stem: Path) -> list[Path]:
+    """Found against true sites in the hidden regions of events, and energies (``unit``) in those of tracks."""
+    figure = Figure(figsize=(4.2 * 2, 3.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    titles = {"sites": "sites in the hidden regions of an event", "energy": f"in the hidden part of a track ({unit})"}
+    for ax, (key, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+        true, found = np.array(rows[key], dtype=float).reshape(-1, 2).T
+        top = 1.2 * max(true.max(initial=1), found.max(initial=1))
+        low = 0.8 * min([top, *true[true > 0], *found[found > 0]])
+        ax.plot([low, top], [low, top], color="grey", linewidth=0.8)
+        ax.scatter(np.maximum(true, low), np.maximum(found, low), s=7, alpha=0.5, linewidths=0)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xlim(low, top)
+        ax.set_ylim(low, top)
+        ax.set_xlabel(f"true {title}")
+        ax.set_ylabel("found")
+        ax.grid(alpha=0.3)
+    return _save(figure, stem)
+
+
 def _figure(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
