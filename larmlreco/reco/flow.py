@@ -14,6 +14,9 @@ from larmlreco.reco.candidates import DEAD, N_PLANES, NEAR, SEEN, Candidates, Pl
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
+CONTEST = 0.5
+"""Weight with which a pixel minds what the other pixels of its candidates could choose instead."""
+
 NEIGHBOURS = 2
 """Wires within which candidates of a pixel are taken as the same answer."""
 
@@ -52,30 +55,65 @@ def choose(
 ) -> list[Choice]:
     """The choice of each plane's pixels by scores (K,), the log-odds against "no partner".
 
-    ``n_pixels``: pixels of each plane's image. Ties go to the candidate that comes first. Raises ``ValueError`` for
-    scores that are not finite or too few.
+    ``n_pixels``: pixels of each plane's image. A pixel chooses by what the other pixels of its candidates have instead
+    too, see :data:`CONTEST`; ties go to the candidate that comes first. Raises ``ValueError`` for scores that are not
+    finite or too few.
     """
     scores = np.asarray(score, dtype=np.float64)
     if scores.shape != (len(found),) or not np.isfinite(scores).all():
         raise ValueError(f"expected {len(found)} finite scores; got an array of shape {scores.shape}")
-    return [_choice(found, plane, number, scores, n_pixels[number]) for number, plane in enumerate(planes)]
+    offers = [_offer(found, plane, number, scores, n_pixels[number]) for number, plane in enumerate(planes)]
+    worth = scores - CONTEST * _contested(offers, len(found))
+    return [_choice(found, offer, worth) for offer in offers]
 
 
-def _choice(found: Candidates, plane: PlanePixels, number: int, scores: Float64, n_pixels: int) -> Choice:
+@dataclass(frozen=True)
+class _Offer:
+    """The candidates of the pixels of one plane, pixel by pixel, their shares, and the log of what each pixel has."""
+
+    candidate: Int64
+    pixel: Int64
+    share: Float64
+    count: Int64
+    normal: Float64
+
+
+def _offer(found: Candidates, plane: PlanePixels, number: int, scores: Float64, n_pixels: int) -> _Offer:
     candidate = np.flatnonzero(found.entry[:, number] >= 0)
     pixel = plane.pixel[found.entry[candidate, number]]
-    order = np.lexsort((-scores[candidate], pixel))
+    order = np.argsort(pixel, kind="stable")
     candidate, pixel = candidate[order], pixel[order]
     count = np.bincount(pixel, minlength=n_pixels)
+    some = np.flatnonzero(count)
+    highest = np.zeros(n_pixels)
+    if len(some):
+        first = (np.cumsum(count) - count)[some]
+        highest[some] = np.maximum(np.maximum.reduceat(scores[candidate], first), 0.0)
+    weight = np.exp(scores[candidate] - highest[pixel])
+    total = np.exp(-highest) + _summed(pixel, weight, n_pixels)
+    return _Offer(candidate, pixel, weight / total[pixel], count, highest + np.log(total))
+
+
+def _contested(offers: Sequence[_Offer], n_candidates: int) -> Float64:
+    """How much the pixels of a candidate (K,) have to choose from: the mean log of the sum that divides their softmax.
+
+    Charge belongs to one place only (almost): a candidate whose other pixels have better ones is rather not the one.
+    """
+    total, count = np.zeros(n_candidates), np.zeros(n_candidates)
+    for offer in offers:
+        total[offer.candidate] += offer.normal[offer.pixel]
+        count[offer.candidate] += 1
+    return total / np.maximum(count, 1)
+
+
+def _choice(found: Candidates, offer: _Offer, worth: Float64) -> Choice:
+    order = np.lexsort((-worth[offer.candidate], offer.pixel))
+    candidate, pixel, share = offer.candidate[order], offer.pixel[order], offer.share[order]
+    count, n_pixels = offer.count, len(offer.count)
     first = np.cumsum(count) - count
     some = np.flatnonzero(count)
     best = np.full(n_pixels, -1, dtype=np.int64)
     best[some] = candidate[first[some]]
-    highest = np.zeros(n_pixels)
-    highest[some] = np.maximum(scores[best[some]], 0.0)
-    weight = np.exp(scores[candidate] - highest[pixel])
-    total = np.exp(-highest) + _summed(pixel, weight, n_pixels)
-    share = weight / total[pixel]
     matched = np.column_stack(
         [_summed(pixel, share * (found.state[candidate, p] == SEEN), n_pixels) for p in range(N_PLANES)]
     )

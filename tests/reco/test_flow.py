@@ -5,7 +5,7 @@ import pytest
 
 from larmlreco.geometry import detector
 from larmlreco.products import Pixels
-from larmlreco.reco.candidates import CandidateSettings, PlanePixels, find_candidates, plane_pixels
+from larmlreco.reco.candidates import Candidates, CandidateSettings, PlanePixels, find_candidates, plane_pixels
 from larmlreco.reco.flow import FLAGS, choose, make_points, partner_pixels, partner_wires
 
 UBOONE = detector("microboone")
@@ -53,6 +53,22 @@ def test_neighbouring_candidates_are_one_answer() -> None:
     weights = np.exp([1.0, 3.0, 2.0])
     assert choice.candidate.tolist() == [1]
     assert choice.probability[0] == pytest.approx(weights.sum() / (1 + weights.sum()))
+
+
+def test_a_pixel_minds_what_others_could_choose_instead() -> None:
+    """Candidate 0 has a slightly higher score than 1, but its pixel on the first plane has a much better one, 2."""
+    planes = planes_with([[(5, 1), (9, 1)], [(5, 1), (9, 1), (30, 1)], [(50, 1), (70, 1)]])
+    entry = np.array([[0, 0, 0], [1, 1, 0], [0, 2, 1]])
+    wire = np.column_stack([planes[p].wire[entry[:, p]] for p in range(3)])
+    one = np.ones(3)
+    found = Candidates(entry, wire, np.zeros((3, 3), np.int64), one.astype(np.int64), one, one, 0 * one, entry[:0, 0])
+    scores = np.array([2.0, 1.9, 5.0])
+    choice = choose(found, planes, scores, [2, 3, 2])[2]
+    assert choice.candidate.tolist() == [1, 2]
+    total = 1 + np.exp(2.0) + np.exp(1.9)
+    assert choice.probability[0] == pytest.approx(np.exp(1.9) / total)
+    scores[2] = 0.0
+    assert choose(found, planes, scores, [2, 3, 2])[2].candidate.tolist() == [0, 2]
 
 
 def test_pixels_without_candidates_and_ties() -> None:
