@@ -83,7 +83,7 @@ def _save(args: argparse.Namespace, runner: JobRunner) -> None:
 
     report = runner.report
     producers = runner.job.configuration["physics"].get("producers", {}).values()
-    archives = [archive_path(values["archive"]) for values in producers if "archive" in values]
+    archives = [archive_path(values["archive"]) for values in producers if values.get("archive")]
     cards = {path.name: read_archive(path)[0].to_dict() for path in archives}
     scans = {}
     if args.gains:

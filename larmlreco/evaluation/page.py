@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from larmlreco.errors import OutputError
+from larmlreco.evaluation.chain import chain_blocks, chain_figures
 from larmlreco.evaluation.flow import flow_blocks, flow_figures
+from larmlreco.evaluation.infill import infill_blocks, infill_figures
 from larmlreco.evaluation.markdown import percent, ratio, table
 from larmlreco.evaluation.plots import draw_confusion, draw_curves, draw_scan
 from larmlreco.evaluation.record import Evaluation
@@ -51,7 +53,10 @@ def write_page(folders: Sequence[Path], page: Path) -> None:
     try:
         pictures.mkdir(parents=True, exist_ok=True)
         flows = [(_name(e), e) for _, e in evaluations if flow_figures(e)]
-        classes = [pair for pair in evaluations if not flow_figures(pair[1])]
+        chains = [(_name(e), e) for _, e in evaluations if chain_figures(e)]
+        infills = [(_name(e), e) for _, e in evaluations if infill_figures(e)]
+        others = (flow_figures, chain_figures, infill_figures)
+        classes = [pair for pair in evaluations if not any(figures_of(pair[1]) for figures_of in others)]
         planes = [pair for pair in classes if _dimension(pair[1]) == 2]
         voxels = [pair for pair in classes if _dimension(pair[1]) == 3]
         blocks = [_INTRODUCTION, _archives([e for _, e in evaluations])]
@@ -61,8 +66,12 @@ def write_page(folders: Sequence[Path], page: Path) -> None:
         if voxels:
             blocks += ["## Voxels", _accuracies([e for _, e in voxels]), _voxel_tables([e for _, e in voxels])]
             blocks += [_details(folder, evaluation, pictures) for folder, evaluation in voxels]
+        if infills:
+            blocks += ["## Infill of dead regions", *infill_blocks(infills, pictures)]
         if flows:
             blocks += ["## Partners and points in space (LArFlow)", *flow_blocks(flows, pictures)]
+        if chains:
+            blocks += ["## The whole chain, from wires to particles", *chain_blocks(chains)]
         partial = page.with_name(page.name + ".partial")
         partial.write_text("\n\n".join(block.strip() for block in blocks if block) + "\n", encoding="utf-8")
         partial.replace(page)
@@ -72,6 +81,10 @@ def write_page(folders: Sequence[Path], page: Path) -> None:
 
 def _dimension(evaluation: Evaluation) -> int:
     return max((int(card["dimension"]) for card in evaluation.cards.values()), default=2)
+
+
+def _cells(evaluation: Evaluation) -> str:
+    return "voxels" if _dimension(evaluation) == 3 else "pixels"
 
 
 def _name(evaluation: Evaluation) -> str:
@@ -228,7 +241,8 @@ def _details(folder: Path, evaluation: Evaluation, pictures: Path) -> str:
     name = _name(evaluation)
     slug = "".join(c if c.isalnum() else "_" for c in name).strip("_").lower()
     figures = _figures(evaluation.results)
-    blocks = [f"### {name}: {evaluation.events} events of {', '.join(f'`{i}`' for i in evaluation.inputs)}"]
+    inputs = ", ".join(f"`{i}`" for i in evaluation.inputs)
+    blocks = [f"### {name}", f"{evaluation.events} events of {inputs}, job `{evaluation.config}`."]
     if figures:
         blocks.append(_confusion(figures, slug, pictures))
     blocks += [_scan(evaluation, scan, slug, pictures) for scan in evaluation.scans]
@@ -287,9 +301,8 @@ def _scan(evaluation: Evaluation, scan: str, slug: str, pictures: Path) -> str:
         figures = point["results"][label]["pixels"]
         row = [f"{point['value']:g}", ratio(figures["five_classes"]["accuracy"])]
         rows.append([*row, *_ssnet_figures(figures["track_shower"])])
-    title = {"gain": "Charges scaled by a factor", "tile": "Image cut into tiles of so many pixels; 0: whole image"}[
-        scan
-    ]
+    cut = f"Image cut into tiles with edges of so many {_cells(evaluation)}; 0: whole image"
+    title = {"gain": "Charges scaled by a factor", "tile": cut}[scan]
     head = ["factor" if scan == "gain" else "tile", "five classes", *SSNET_FIGURES]
     after = ""
     if scan == "gain":

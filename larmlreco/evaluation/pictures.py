@@ -28,6 +28,7 @@ def chosen_events(wrong: Mapping[str, float], number: int) -> dict[str, list[str
 def draw_events(events_file: Path, files: Mapping[str, Path], truth: str = "truth") -> None:
     """Draw events of a file into picture files, by event id: charge, found classes, true classes, right and wrong.
 
+    Events with planes and particles get their particles in space instead of right and wrong.
     ``truth`` is the label of the true classes of voxels; those of pixels follow from the true steps.
     Raises ``InputError`` for an event that the file does not hold or that has no classes to draw, ``OutputError``
     where a picture cannot be written.
@@ -39,14 +40,25 @@ def draw_events(events_file: Path, files: Mapping[str, Path], truth: str = "trut
             if event not in ids:
                 raise InputError(f"{events_file} has no event {event}; it has {', '.join(ids[:5])}")
             entry = ids.index(event)
-            voxels = any(key.type == "Voxels" for key in reader.keys("event"))
-            scene = voxel_scene(reader, entry, truth) if voxels else with_errors(scene_of(reader, entry))
+            types = {key.type for key in reader.keys("event")}
+            if {"Pixels", "Particles"} <= types:
+                scene = chain_scene(scene_of(reader, entry))
+            elif "Voxels" in types:
+                scene = voxel_scene(reader, entry, truth)
+            else:
+                scene = with_errors(scene_of(reader, entry))
             try:
                 draw(scene, path)
             except OSError as error:
                 raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         reader.close()
+
+
+def chain_scene(scene: Scene) -> Scene:
+    """Of an event of the whole chain the charge, the classes of pixels, the true ones, and particles in space."""
+    layers = tuple(x for x in scene.layers if x.name.startswith(("charge", "pixel classes", "true classes")))
+    return replace(scene, layers=layers, clouds=tuple(x for x in scene.clouds if x.arrows or "voxels" in x.name)[:1])
 
 
 def with_errors(scene: Scene) -> Scene:

@@ -31,7 +31,7 @@ TRACKS = (Semantic.HIP, Semantic.MIP)
 
 _BY_MICHEL = 5.0
 _BY_PARENT = 4.0
-_BY_DEDX, _MOST_BY_DEDX = 4.0, 4.0  # log-odds of a factor e between the two ends
+_BY_DEDX, _FLUCTUATION = 4.0, 0.3  # log-odds of a factor e between the two ends, beyond what fluctuations do
 _BY_VERTEX, _MOST_AT_VERTEX = 1.5, 3
 _BY_DESCENT = 3.0  # log-odds of a vertical particle
 _BY_WIDTH, _MOST_BY_WIDTH = 1.5, 2.0
@@ -274,8 +274,9 @@ class _Event:
         reach = self.options.reach / self.pitch
         losses = path.charge_density(0, reach), path.charge_density(path.length - reach, path.length)
         if path.length > reach and min(losses) > 0:
-            rise = _BY_DEDX * math.log(losses[1] / losses[0])
-            out[ParticleFlag.START_BY_DEDX] = min(max(rise, -_MOST_BY_DEDX), _MOST_BY_DEDX)
+            rise = math.log(losses[1] / losses[0])
+            beyond = _BY_DEDX * min(max(abs(rise) - _FLUCTUATION, 0.0), 1.0)
+            out[ParticleFlag.START_BY_DEDX] = math.copysign(beyond, rise)
         if self.options.descending and any(at_border) and path.length > 0:
             out[ParticleFlag.START_BY_DESCENT] = _BY_DESCENT * float(first[1] - last[1]) / path.length
         return out
