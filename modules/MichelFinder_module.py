@@ -5,18 +5,10 @@ from typing import Literal
 
 import numpy as np
 
-from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
+from larmlreco.framework import Event, ModuleContext, Producer, parameter
+from larmlreco.framework.labelled import LabelledParameters, labelled_inputs
 from larmlreco.labels import SEMANTIC_NAMES, Semantic
-from larmlreco.products import (
-    Assns,
-    Clusters,
-    InputTag,
-    Michels,
-    SemanticScores,
-    SpacePoints,
-    TrueLabels,
-    Voxels,
-)
+from larmlreco.products import Assns, Clusters, Michels, TrueLabels, Voxels
 from larmlreco.reco.clustering_places import CANONICAL, Places, canonical_labels, members
 from larmlreco.reco.michel import FoundMichels, Int64, Surroundings, find_michels
 from larmlreco.reco.michel_options import MichelOptions
@@ -30,18 +22,9 @@ class MichelFinder(Producer):
     points, with the image's instance.
     """
 
-    class Parameters(ParameterSet):
+    class Parameters(LabelledParameters):
         """Parameters of MichelFinder."""
 
-        input: InputTag = parameter("voxels", doc="voxels or points")
-        input_type: Literal["Voxels", "SpacePoints"] = parameter("Voxels", doc="type of the input")
-        images: list[str] = parameter(
-            [""], doc="instances of the input", check=lambda v: None if v else "at least one instance"
-        )
-        scores: InputTag = parameter("segmentation", doc="semantic scores of the input (SemanticScores)")
-        truth: InputTag | None = parameter(
-            None, doc="true labels (TrueLabels) to use instead of the scores, to evaluate; @nil: the scores"
-        )
         published: bool = parameter(
             False, doc="the published procedure alone, without gaps, bridges, crossings and short muons"
         )
@@ -67,7 +50,6 @@ class MichelFinder(Producer):
         photon_angle: float = parameter(30.0, doc="half opening of the cone", unit="deg", minimum=0, maximum=180)
         photon_length: float = parameter(80.0, doc="length of the cone", unit="cm", minimum=0)
         energy_scale: float = parameter(1.0, doc="calibrated energy of a unit of charge", unit="MeV")
-        pitch: float = parameter(0.3, doc="edge of the voxels that points are put into", unit="cm", minimum=0.001)
         volume: list[float] = parameter(
             [],
             doc="low x, y, z and high x, y, z; empty: the image, where its size is known",
@@ -83,18 +65,7 @@ class MichelFinder(Producer):
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
         self._config = config
-        kind = Voxels if config.input_type == "Voxels" else SpacePoints
-        self._kind: type[Voxels] | type[SpacePoints] = kind
-        base, tag = config.truth or config.scores, config.input
-        self._label_kind: type[SemanticScores] | type[TrueLabels]
-        self._label_kind = SemanticScores if config.truth is None else TrueLabels
-        self._images = {
-            name: (
-                self.consumes(kind, InputTag(tag.label, name, tag.process)),
-                self.consumes(self._label_kind, InputTag(base.label, name, base.process), facts=CANONICAL),
-            )
-            for name in config.images
-        }
+        (self._kind, self._label_kind), self._images = labelled_inputs(self, config, CANONICAL)
         for name in config.images:
             self.produces(Michels, name)
             self.produces(Clusters, name)

@@ -1,47 +1,75 @@
 """Producer of clusters: every particle a group of voxels or points."""
 
-from typing import Literal
-
 import numpy as np
 
 from larmlreco.errors import ConfigurationError, valid_choices
 from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
+from larmlreco.framework.labelled import LabelledParameters, labelled_inputs
 from larmlreco.inference import load_archive
 from larmlreco.labels import SEMANTIC_NAMES
-from larmlreco.products import Assns, Clusters, Hits, InputTag, SemanticScores, SpacePoints, TrueLabels, Voxels
-from larmlreco.reco.clustering import ClusteredVoxels, ClusteringOptions, Floats, Int64, cluster_voxels, dbscan_voxels
+from larmlreco.products import Assns, Clusters, Hits, InputTag, SpacePoints, Voxels
+from larmlreco.reco.clustering import (
+    METHODS,
+    NETWORK_METHODS,
+    ClassGroup,
+    ClusteredVoxels,
+    ClusteringOptions,
+    Floats,
+    Int64,
+    KernelOutputs,
+    cluster_voxels,
+)
 from larmlreco.reco.clustering_places import CANONICAL, Places, canonical_labels, hits_of_clusters, members
+from larmlreco.reco.clustering_tracks import TrackOptions
+
+
+class TrackParameters(ParameterSet):
+    """How tracks are told apart by their shape."""
+
+    gap: float = parameter(4.0, doc="voxels of a track may be this far apart", unit="voxel", minimum=1)
+    kink: float = parameter(20.0, doc="least angle where one track ends and another begins", unit="deg", minimum=0)
+    end_kink: float = parameter(90.0, doc="what it grows to towards the end of a track", unit="deg", minimum=0)
+    end_length: float = parameter(12.0, doc="length over which it grows", unit="voxel", minimum=0.1)
+    window: float = parameter(12.0, doc="length over which directions are measured", unit="voxel", minimum=3)
+    straight: float = parameter(15.0, doc="largest angle of two ends that continue each other", unit="deg", minimum=0)
+    speck: int = parameter(
+        0, doc="voxels of one class on a track of another that are taken for it, at most", unit="voxel", minimum=0
+    )
 
 
 class ParticleClusterer(Producer):
-    """Cluster voxels or space points of each class into particles, with a network or with DBSCAN.
+    """Cluster voxels or space points of each class into particles.
 
     Puts ``Clusters`` and their ``Assns`` to the voxels or points, with the image's instance; with ``hits`` given also
-    the ``Assns`` ``<instance>hits`` from clusters to hits, through the points' hits or through ``hit_links``. The
-    network (arXiv 2007.03083) gives every voxel an embedding, a margin and a seediness; without an archive the
-    clusters are those of DBSCAN in each group of classes.
+    the ``Assns`` ``<instance>hits`` from clusters to hits, through the points' hits or through ``hit_links``.
+
+    Each group of classes has a method. ``dbscan``: DBSCAN. ``tracks``: courses through the voxels of each class, cut at
+    kinks and junctions. ``network`` (arXiv 2007.03083): a network gives every voxel an embedding, a margin and a
+    seediness, from which clusters are formed. ``pieces``: the network divides the clusters of DBSCAN.
     """
 
-    class Parameters(ParameterSet):
+    class Parameters(LabelledParameters):
         """Parameters of ParticleClusterer."""
 
-        input: InputTag = parameter("voxels", doc="voxels or points to cluster")
-        input_type: Literal["Voxels", "SpacePoints"] = parameter("Voxels", doc="type of the input")
-        images: list[str] = parameter(
-            [""], doc="instances of the input", check=lambda v: None if v else "at least one instance"
-        )
-        scores: InputTag = parameter("segmentation", doc="semantic scores of the input (SemanticScores)")
-        truth: InputTag | None = parameter(
-            None, doc="true labels (TrueLabels) to cluster by instead of the scores, to evaluate; @nil: the scores"
-        )
         archive: str | None = parameter(
-            "clustering_voxels.ts", doc="TorchScript archive: a path, or a shipped one's name; @nil: DBSCAN alone"
+            None, doc="TorchScript archive for network and pieces: a path, or a shipped one's name"
         )
         detector: str = parameter("liquid_argon", doc="detector of the images, as the archive's card names it")
         allow_other_detector: bool = parameter(False, doc="run an archive on a detector that its card does not name")
         groups: list[list[str]] = parameter(
             [["HIP", "MIP"], ["shower"], ["delta"], ["Michel"]], doc="classes that are clustered together, in order"
         )
+        methods: list[str] = parameter(
+            ["tracks", "dbscan", "dbscan", "dbscan"], doc="method of each group", choices=METHODS
+        )
+        eps: list[float] = parameter(
+            [4.0, 1.99, 2.9, 4.0],
+            doc="dbscan, pieces: distance of neighbours, of each group",
+            unit="voxel",
+            check=lambda v: None if all(e > 0 for e in v) else "numbers above 0",
+        )
+        min_samples: int = parameter(1, doc="dbscan, pieces: least neighbours of a core, itself included", minimum=1)
+        tracks: TrackParameters = parameter({}, doc="tracks: how they are told apart")
         seed_threshold: float = parameter(0.5, doc="least seediness of a voxel that founds a cluster")
         probability_threshold: float = parameter(
             0.5,
@@ -58,9 +86,6 @@ class ParticleClusterer(Producer):
         fragment_by_dbscan: list[str] = parameter(
             ["shower"], doc="classes whose clusters are split into connected pieces", choices=SEMANTIC_NAMES
         )
-        eps: float = parameter(1.99, doc="DBSCAN alone: distance of neighbours", unit="voxel", minimum=0)
-        min_samples: int = parameter(1, doc="DBSCAN alone: least neighbours of a core, itself included", minimum=1)
-        pitch: float = parameter(0.3, doc="edge of the voxels that points are put into", unit="cm", minimum=0.001)
         charge_scale: float = parameter(1.0, doc="what the network sees of a unit of charge", unit="MeV")
         hits: InputTag | None = parameter(None, doc="hits to link clusters to; @nil: none")
         hit_links: InputTag | None = parameter(
@@ -74,7 +99,7 @@ class ParticleClusterer(Producer):
             if name not in SEMANTIC_NAMES:
                 raise ConfigurationError(f"groups: unknown class {name!r}; {valid_choices(name, SEMANTIC_NAMES)}")
         self._config = config
-        self._groups = [[SEMANTIC_NAMES.index(name) for name in group] for group in config.groups]
+        self._groups = _groups(config)
         self._torn = [SEMANTIC_NAMES.index(name) for name in config.fragment_by_dbscan]
         self._options = ClusteringOptions(
             config.seed_threshold,
@@ -83,9 +108,14 @@ class ParticleClusterer(Producer):
             config.assign_all,
             config.founder_threshold,
         )
-        self._meta = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco", "algorithm": "dbscan"}
+        self._tracks = TrackOptions(**dict(config.tracks))
+        self._meta: dict[str, object] = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco"}
+        self._meta["algorithm"] = config.methods
         self._archive = None
-        if config.archive is not None:
+        wants = [method for method in config.methods if method in NETWORK_METHODS]
+        if wants:
+            if config.archive is None:
+                raise ConfigurationError(f"methods: {wants[0]} needs a network; archive is @nil")
             self._archive = load_archive(config.archive, context.device, context.threads)
             self._archive.check(
                 task="instance_clustering",
@@ -95,22 +125,12 @@ class ParticleClusterer(Producer):
             )
             card = self._archive.card
             context.register_model(self._archive.path.name, card.sha256)
-            self._meta |= {"algorithm": "proposal_free", "model_sha256": card.sha256}
-        kind = Voxels if config.input_type == "Voxels" else SpacePoints
-        self._kind: type[Voxels] | type[SpacePoints] = kind
+            self._meta["model_sha256"] = card.sha256
+        facts = None if self._archive is None else self._archive.voxel_facts()
+        (self._kind, self._label_kind), self._images = labelled_inputs(self, config, CANONICAL, facts)
+        kind = self._kind
         if config.hits is not None and kind is Voxels and config.hit_links is None:
             raise ConfigurationError("hits needs hit_links, the links from voxels to hits, for an input of Voxels")
-        base, label = config.truth or config.scores, config.input
-        self._label_kind: type[SemanticScores] | type[TrueLabels]
-        self._label_kind = SemanticScores if config.truth is None else TrueLabels
-        size = self._archive.voxel_facts() if self._archive is not None and kind is Voxels else {}
-        self._images = {
-            name: (
-                self.consumes(kind, InputTag(label.label, name, label.process), facts=size),
-                self.consumes(self._label_kind, InputTag(base.label, name, base.process), facts=CANONICAL),
-            )
-            for name in config.images
-        }
         self._hits = None if config.hits is None else self.consumes(Hits, config.hits)
         self._links = {}
         for name in config.images:
@@ -139,18 +159,19 @@ class ParticleClusterer(Producer):
 
     def _clustered(self, places: Places, label: Int64) -> tuple[ClusteredVoxels, Floats]:
         """Clusters of the voxels, and the scores of the clusters."""
-        if self._archive is None:
-            found = dbscan_voxels(
-                places.index, label, places.charge, self._groups, self._config.eps, self._config.min_samples
-            )
-            return found, np.full(len(found.seed), -1.0)
-        energy = (places.charge * self._config.charge_scale).astype(np.float32)
-        coords = np.column_stack([np.zeros(len(energy), dtype=np.int64), places.index])
-        outputs = self._archive(coords, energy[:, np.newaxis])
-        seediness = outputs["seediness"].reshape(-1)
-        kernel = outputs["embedding"], outputs["margin"].reshape(-1), seediness
-        found = cluster_voxels(places.index, label, self._groups, kernel, self._options, self._torn)
-        return found, seediness[found.seed]
+        outputs = None
+        if self._archive is not None:
+            energy = (places.charge * self._config.charge_scale).astype(np.float32)
+            coords = np.column_stack([np.zeros(len(energy), dtype=np.int64), places.index])
+            found = self._archive(coords, energy[:, np.newaxis])
+            outputs = KernelOutputs(found["embedding"], found["margin"].reshape(-1), found["seediness"].reshape(-1))
+        clustered = cluster_voxels(
+            places.index, label, places.charge, self._groups, outputs, self._options, self._torn, self._tracks
+        )
+        score = np.full(len(clustered.seed), -1.0)
+        if outputs is not None:
+            score[clustered.founded] = outputs.seediness[clustered.seed[clustered.founded]]
+        return clustered, score
 
     def _places(self, product: Voxels | SpacePoints, branch: str) -> Places:
         places = (
@@ -169,3 +190,16 @@ class ParticleClusterer(Producer):
             return hits_of_clusters(of_row, links.left, links.right, clusters, hits)
         row = np.repeat(np.arange(len(product)), product.hit.shape[1])
         return hits_of_clusters(of_row, row, product.hit.reshape(-1), clusters, hits)
+
+
+def _groups(config: ParticleClusterer.Parameters) -> list[ClassGroup]:
+    for name in [name for group in config.groups for name in group]:
+        if name not in SEMANTIC_NAMES:
+            raise ConfigurationError(f"groups: unknown class {name!r}; {valid_choices(name, SEMANTIC_NAMES)}")
+    for key, values in (("methods", config.methods), ("eps", config.eps)):
+        if len(values) != len(config.groups):
+            raise ConfigurationError(f"{key}: {len(values)} values for {len(config.groups)} groups; expected one each")
+    return [
+        ClassGroup(tuple(SEMANTIC_NAMES.index(name) for name in group), method, eps, config.min_samples)
+        for group, method, eps in zip(config.groups, config.methods, config.eps, strict=True)
+    ]

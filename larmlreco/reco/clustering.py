@@ -7,7 +7,7 @@ gives the same clusters.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from larmlreco.reco.clustering_dbscan import connected_pieces, dbscan
+from larmlreco.reco.clustering_dbscan import TOUCHING, connected_pieces, dbscan
 from larmlreco.reco.clustering_index import PointTree, squared_distance, within
+from larmlreco.reco.clustering_tracks import TrackOptions, split_tracks
 
 Index = npt.NDArray[np.integer[Any]]
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating[Any]]
 
+NETWORK_METHODS: tuple[str, ...] = ("network", "pieces")
+"""Methods of :class:`ClassGroup` that need a network."""
+
+METHODS: tuple[str, ...] = ("dbscan", "tracks", *NETWORK_METHODS)
+"""Methods of :class:`ClassGroup`."""
+
+_LEAST_PIECE = 10
 _MOST_SEEDS = 256
 _MOST_PAIRS = 4_000_000
 _LEAST_MARGIN = 1e-6
@@ -52,6 +60,10 @@ class ClusteringOptions:
             raise ValueError(f"founder_threshold must be above 0 and at most 1; got {self.founder_threshold}")
         if self.min_size < 1:
             raise ValueError(f"min_size must be at least 1; got {self.min_size}")
+
+
+_DEFAULT = ClusteringOptions()
+_TRACKS = TrackOptions()
 
 
 def seeded_clusters(
@@ -159,80 +171,160 @@ def _best_kernel(points: Float64, centres: Float64, margins: Float64) -> Int64:
 
 
 @dataclass(frozen=True)
+class ClassGroup:
+    """Classes that are clustered together, and how.
+
+    ``dbscan``: DBSCAN with ``eps`` (voxels) and ``min_samples``. ``tracks``: :func:`split_tracks`, a class by itself.
+    ``network``: the published procedure, all voxels of the classes at once. ``pieces``: the same procedure in each
+    cluster of DBSCAN of at least 10 voxels, so that the network only divides what touches.
+    """
+
+    classes: tuple[int, ...]
+    method: str = "dbscan"
+    eps: float = TOUCHING
+    min_samples: int = 1
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"unknown method {self.method!r}; valid: {', '.join(METHODS)}")
+
+
+@dataclass(frozen=True)
+class KernelOutputs:
+    """A network's ``embedding`` (N, D), ``margin`` (N,) and ``seediness`` (N,).
+
+    Raises ``ValueError`` for a value that is not finite, naming the output and the voxel.
+    """
+
+    embedding: Floats
+    margin: Floats
+    seediness: Floats
+
+    def __post_init__(self) -> None:
+        for name in ("embedding", "margin", "seediness"):
+            _finite(getattr(self, name), name)
+
+    def of(self, rows: Int64) -> "KernelOutputs":
+        """The outputs of some voxels."""
+        return KernelOutputs(self.embedding[rows], self.margin[rows], self.seediness[rows])
+
+
+@dataclass(frozen=True)
 class ClusteredVoxels:
-    """Clusters of an event: ``cluster`` (N,) of every voxel, -1 for none; ``semantic`` (K,) and ``seed`` row (K,)."""
+    """Clusters of an event: ``cluster`` (N,) of every voxel, -1 for none; ``semantic`` (K,) and ``seed`` row (K,).
+
+    ``founded`` (K,): whether a cluster was formed around its seed by a network.
+    """
 
     cluster: Int64
     semantic: Int64
     seed: Int64
+    founded: npt.NDArray[np.bool_]
 
 
 def cluster_voxels(
     voxels: Index,
     label: Index,
-    groups: Sequence[Sequence[int]],
-    outputs: tuple[Floats, Floats, Floats],
-    options: ClusteringOptions,
+    charge: Floats,
+    groups: Sequence[ClassGroup],
+    outputs: KernelOutputs | None = None,
+    options: ClusteringOptions = _DEFAULT,
     fragmented: Sequence[int] = (),
+    tracks: TrackOptions = _TRACKS,
 ) -> ClusteredVoxels:
-    """Clusters of the voxels (N, 3) of an event with class ``label`` (N,).
+    """Clusters of the distinct voxels (N, 3) of an event with class ``label`` (N,) and ``charge`` (N,).
 
-    Voxels of the classes of one group are clustered together, groups in order; a cluster's class is that of most of its
-    voxels, ties to the lower. ``outputs`` are embedding (N, D), margin (N,) and seediness (N,). Clusters of a class in
-    ``fragmented`` are split into their connected pieces, since the true fragments of a shower are connected. Where
-    ``assign_all`` is set and no voxel of a group can found a cluster, its connected pieces are the clusters. The seed
-    of a piece without the founder is its voxel with the highest seediness.
+    Groups follow in order; a cluster's class is that of most of its voxels, ties to the lower. Network clusters of a
+    class in ``fragmented`` are split into their connected pieces, since the true fragments of a shower are connected.
+    Where ``assign_all`` is set and no voxel of a group can found a cluster, its connected pieces are the clusters. The
+    seed is the founder of a network's cluster, the voxel with the highest seediness of a piece without it, and the
+    brightest voxel of every other cluster.
 
-    Raises as :func:`seeded_clusters`.
+    Raises ``ValueError`` for a group that needs a network's outputs where there are none, and as
+    :func:`seeded_clusters`.
     """
-    embedding, margin, seediness = (
-        _finite(array, name) for array, name in zip(outputs, ("embedding", "margin", "seediness"), strict=True)
-    )
-
-    def of_group(rows: Int64) -> tuple[Int64, Int64]:
-        found, seed = seeded_clusters(embedding[rows], margin[rows], seediness[rows], options)
-        if options.assign_all and len(seed) == 0:
-            found = connected_pieces(voxels[rows], np.zeros(len(rows), dtype=np.int64))
-            seed = _brightest(found, seediness[rows])
-        torn = np.append(np.isin(_majority(found, label[rows], len(seed)), fragmented), False)
-        piece = np.where(torn[found], connected_pieces(voxels[rows], found), -1)
-        _, part = np.unique(np.column_stack([found, piece]), axis=0, return_inverse=True)
-        part = part.reshape(-1) - int((found < 0).any())
-        founder = _brightest(part, seediness[rows])
-        founder[part[seed]] = seed
-        return part, founder
-
-    return _by_group(label, groups, of_group)
-
-
-def dbscan_voxels(
-    voxels: Index, label: Index, charge: Floats, groups: Sequence[Sequence[int]], eps: float, min_samples: int
-) -> ClusteredVoxels:
-    """Clusters of the voxels (N, 3) of an event by DBSCAN in each group of classes; the seed is the brightest voxel."""
-
-    def of_group(rows: Int64) -> tuple[Int64, Int64]:
-        found = dbscan(voxels[rows], eps, min_samples)
-        return found, _brightest(found, charge[rows])
-
-    return _by_group(label, groups, of_group)
-
-
-def _by_group(
-    label: Index, groups: Sequence[Sequence[int]], of_group: Callable[[Int64], tuple[Int64, Int64]]
-) -> ClusteredVoxels:
     cluster = np.full(len(label), -1, dtype=np.int64)
     semantic, seeds = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    founded = [np.zeros(0, dtype=bool)]
     made = 0
     for group in groups:
-        rows = np.flatnonzero(np.isin(label, group))
+        rows = np.flatnonzero(np.isin(label, group.classes))
         if len(rows) == 0:
             continue
-        found, seed = of_group(rows)
+        if group.method in NETWORK_METHODS:
+            if outputs is None:
+                raise ValueError(f"the method {group.method} needs a network's outputs")
+            found, seed = _by_network(voxels[rows], label[rows], group, outputs.of(rows), options, fragmented)
+        else:
+            if group.method == "tracks":
+                found = split_tracks(voxels[rows], label[rows], tracks)
+            else:
+                found = dbscan(voxels[rows], group.eps, group.min_samples)
+            seed = _brightest(found, charge[rows])
         cluster[rows] = np.where(found >= 0, found + made, -1)
         semantic.append(_majority(found, label[rows], len(seed)))
         seeds.append(rows[seed])
+        founded.append(np.full(len(seed), group.method in NETWORK_METHODS))
         made += len(seed)
-    return ClusteredVoxels(cluster, np.concatenate(semantic), np.concatenate(seeds))
+    return ClusteredVoxels(cluster, np.concatenate(semantic), np.concatenate(seeds), np.concatenate(founded))
+
+
+def _by_network(
+    voxels: Index,
+    label: Index,
+    group: ClassGroup,
+    outputs: KernelOutputs,
+    options: ClusteringOptions,
+    torn: Sequence[int],
+) -> tuple[Int64, Int64]:
+    """Clusters (N,) of the voxels of a group and the row (K,) of each one's seed."""
+    if group.method == "pieces":
+        found, seed = divided_pieces(dbscan(voxels, group.eps, group.min_samples), outputs, options)
+    else:
+        found, seed = seeded_clusters(outputs.embedding, outputs.margin, outputs.seediness, options)
+        if options.assign_all and len(seed) == 0:
+            found = connected_pieces(voxels, np.zeros(len(voxels), dtype=np.int64))
+            seed = _brightest(found, outputs.seediness)
+    split = np.append(np.isin(_majority(found, label, len(seed)), torn), False)
+    piece = np.where(split[found], connected_pieces(voxels, found), -1)
+    _, part = np.unique(np.column_stack([found, piece]), axis=0, return_inverse=True)
+    part = part.reshape(-1) - int((found < 0).any())
+    founder = _brightest(part, outputs.seediness)
+    founder[part[seed]] = seed
+    return part, founder
+
+
+def divided_pieces(piece: Int64, outputs: KernelOutputs, options: ClusteringOptions) -> tuple[Int64, Int64]:
+    """Clusters (N,), and the rows (K,) of their seeds, of pieces (N,), -1 for none, each divided by itself.
+
+    Each piece gives the clusters that :func:`seeded_clusters` finds in it alone; a piece of fewer than 10 voxels, and
+    one in which none is found, is one cluster. Clusters are numbered by piece.
+    """
+    sizes = np.bincount(piece[piece >= 0])
+    large = np.flatnonzero((piece >= 0) & (np.append(sizes, 0)[piece] >= _LEAST_PIECE))
+    part = np.zeros(len(piece), dtype=np.int64)
+    founder = np.zeros(0, dtype=np.int64)
+    if len(large):
+        mine = outputs.of(large)
+        width = np.asarray(mine.margin, dtype=np.float64)
+        least = min(options.probability_threshold, options.founder_threshold)
+        # Another coordinate, in which no kernel reaches from one piece to another.
+        apart = 4.0 * (1.0 + float(width.max()) * math.sqrt(-2.0 * math.log(least)))
+        embedding = np.column_stack([mine.embedding, piece[large] * apart])
+        found, seed = seeded_clusters(embedding, width, mine.seediness, options)
+        founder = large[seed]
+        at_home = (found >= 0) & (piece[np.append(founder, -1)[found]] == piece[large])
+        part[large] = np.where(at_home, found + 1, 0)
+        if not options.assign_all:
+            left = (part[large] == 0) & np.isin(piece[large], piece[founder])
+            part[large[left]] = -1
+    taken = (piece >= 0) & (part >= 0)
+    _, number = np.unique(np.column_stack([piece, part])[taken], axis=0, return_inverse=True)
+    cluster = np.full(len(piece), -1, dtype=np.int64)
+    cluster[taken] = number.reshape(-1)
+    seeds = _brightest(cluster, outputs.seediness)
+    seeds[cluster[founder]] = founder
+    return cluster, seeds
 
 
 def _brightest(cluster: Int64, value: Floats) -> Int64:

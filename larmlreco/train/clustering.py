@@ -1,5 +1,6 @@
 """Training of proposal-free clustering (Koh et al., arXiv 2007.03083) within true semantic classes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from larmlreco.metrics.clustering import ClusteringMetrics
 from larmlreco.models.checkpoint import Checkpoint
 from larmlreco.models.clustering import activated
 from larmlreco.models.network import Network
-from larmlreco.reco.clustering import ClusteringOptions, cluster_voxels
+from larmlreco.reco.clustering import ClassGroup, ClusteringOptions, KernelOutputs, cluster_voxels
+from larmlreco.reco.clustering_dbscan import dbscan
 from larmlreco.train.augment import Augmentation
 from larmlreco.train.clustering_losses import ClusteringLoss
 from larmlreco.train.images import Batch, ImageSet, collate, image_generator
@@ -50,8 +52,9 @@ class ClusteringFigures:
 class ClusteringTrainer(TrainingLoop):
     """Trains :class:`larmlreco.models.clustering.ClusteringUResNet`.
 
-    ``groups`` of the images are the true clusters, their labels canonical classes. In the log of the training,
-    ``accuracy`` is 1 minus the mean squared error of the seediness; that of the validation is the mean ARI.
+    ``groups`` of the images are the true clusters, their labels canonical classes. What DBSCAN finds in each class with
+    ``eps``, a distance (voxels) for each of :data:`GROUPS`, is what the network learns to divide. In the log of the
+    training, ``accuracy`` is 1 minus the mean squared error of the seediness; that of the validation is the mean ARI.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class ClusteringTrainer(TrainingLoop):
         augmentation: Augmentation,
         loss: ClusteringLoss,
         options: ClusteringOptions,
+        eps: Sequence[float],
         directory: Path,
         device: torch.device,
     ) -> None:
@@ -74,6 +78,10 @@ class ClusteringTrainer(TrainingLoop):
         self._augment = augmentation
         self._criterion = loss
         self._options = options
+        self._groups = [
+            ClassGroup(tuple(int(c) for c in classes), "pieces", reach)
+            for classes, reach in zip(GROUPS.values(), eps, strict=True)
+        ]
         table = torch.full((len(Semantic),), -1, dtype=torch.int64)
         for number, classes in enumerate(GROUPS.values()):
             table[list(classes)] = number
@@ -84,7 +92,17 @@ class ClusteringTrainer(TrainingLoop):
         outputs = activated(self._raw(batch.coords, batch.features))
         clusters = torch.full_like(batch.labels, -1) if batch.groups is None else batch.groups
         group = torch.where(clusters >= 0, self._group_of_class[batch.labels], -1)
-        return outputs, self._criterion(outputs, batch.coords[:, 0], group, clusters)
+        return outputs, self._criterion(outputs, batch.coords[:, 0], group, clusters, self._pieces(batch, group))
+
+    def _pieces(self, batch: Batch, group: Tensor) -> Tensor:
+        """Piece (N,) of each voxel in its image and group, -1 where it has no group."""
+        places, kinds = batch.coords.cpu().numpy(), group.cpu().numpy()
+        out = np.full(len(kinds), -1, dtype=np.int64)
+        for number, wanted in enumerate(self._groups):
+            for item in range(batch.n_items):
+                rows = np.flatnonzero((kinds == number) & (places[:, 0] == item))
+                out[rows] = dbscan(places[rows, 1:], wanted.eps, 1)
+        return torch.from_numpy(out).to(group.device)
 
     def _loss(self, iteration: int) -> tuple[Tensor, dict[str, float]]:
         images = [
@@ -101,15 +119,19 @@ class ClusteringTrainer(TrainingLoop):
         figures = ClusteringFigures()
         self._network.eval()
         losses = []
-        groups = [[int(c) for c in classes] for classes in GROUPS.values()]
         with torch.no_grad():
             for i in range(len(self._validation)):
                 image = self._validation[i]
                 outputs, terms = self._terms(collate([image]).to(self._device))
                 losses.append(float(terms["loss"]))
-                e, m, s = (outputs[key].float().cpu().numpy() for key in ("embedding", "margin", "seediness"))
+                kernel = {key: outputs[key].float().cpu().numpy() for key in ("embedding", "margin", "seediness")}
                 found = cluster_voxels(
-                    image.coords, image.labels, groups, (e, m[:, 0], s[:, 0]), self._options, [int(Semantic.SHOWER)]
+                    image.coords,
+                    image.labels,
+                    image.features[:, 0],
+                    self._groups,
+                    KernelOutputs(kernel["embedding"], kernel["margin"][:, 0], kernel["seediness"][:, 0]),
+                    self._options,
                 )
                 true = np.full(len(image.labels), -1) if image.groups is None else image.groups
                 for name, classes in GROUPS.items():

@@ -13,7 +13,7 @@ from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.models.checkpoint import Architecture, Checkpoint
 from larmlreco.reco.clustering import ClusteringOptions
 from larmlreco.train.augment import Augmentation
-from larmlreco.train.clustering import ClusteringTrainer
+from larmlreco.train.clustering import GROUPS, ClusteringTrainer
 from larmlreco.train.clustering_losses import EMBEDDING_LOSSES, ClusteringLoss
 from larmlreco.train.job import (
     VOXEL_DETECTOR,
@@ -40,7 +40,13 @@ class ClusteringLossParameters(ParameterSet):
     seediness_weight: float = parameter(1.0, doc="weight of the squared error of the seediness", minimum=0)
     smoothness_weight: float = parameter(1.0, doc="weight of the spread of the margin in a cluster", minimum=0)
     min_size: int = parameter(3, doc="least size of a cluster that is learned", unit="voxel", minimum=1)
-    most_pairs: int = parameter(500_000, doc="pairs of voxel and cluster of a class and image", minimum=1)
+    most_pairs: int = parameter(500_000, doc="pairs of voxel and cluster of a piece", minimum=1)
+    lone_weight: float = parameter(1.0, doc="weight of a cluster that is alone in its piece", minimum=0)
+    group_weights: list[float] = parameter(
+        [],
+        doc="weights of tracks, showers, delta rays and Michel electrons; empty: all 1",
+        check=lambda v: None if len(v) in (0, len(GROUPS)) and all(w >= 0 for w in v) else "four numbers, none below 0",
+    )
 
 
 class ClusteringInferenceParameters(ParameterSet):
@@ -55,6 +61,9 @@ class ClusteringInferenceParameters(ParameterSet):
     assign_all: bool = parameter(True, doc="whether voxels left over join the most likely cluster")
 
 
+_EPS = [4.0, 1.99, 2.9, 4.0]
+
+
 class ClusteringTrainingParameters(LoopParameters):
     """The ``training`` table of clustering, beside ``task``."""
 
@@ -62,6 +71,13 @@ class ClusteringTrainingParameters(LoopParameters):
     model: ClusteringModelParameters = parameter({}, doc="the network")
     loss: ClusteringLossParameters = parameter({}, doc="the loss")
     inference: ClusteringInferenceParameters = parameter({}, doc="how clusters are formed in the validation")
+    eps: list[float] = parameter(
+        _EPS,
+        doc="distance of neighbours in DBSCAN, whose clusters the network divides: of tracks, showers, delta rays and "
+        "Michel electrons",
+        unit="voxel",
+        check=lambda v: None if len(v) == len(GROUPS) and all(e > 0 for e in v) else "four numbers above 0",
+    )
     batch_size: int = parameter(4, doc="images in a batch", minimum=1)
     augmentation: AugmentationParameters = parameter({}, doc="changes of the images")
 
@@ -103,8 +119,9 @@ def make_clustering_trainer(config: ClusteringTrainingParameters, device: torch.
         images["validation"],
         config.plan(),
         Augmentation(**augmentation),
-        ClusteringLoss(**dict(config.loss)),
+        ClusteringLoss(**{**dict(config.loss), "group_weights": tuple(config.loss.group_weights)}),
         ClusteringOptions(**dict(config.inference)),
+        config.eps,
         Path(config.output),
         device,
     )

@@ -19,8 +19,10 @@ class ClusteringLoss:
 
     ``embedding_loss``: binary cross-entropy on the kernel scores, or the Lovasz hinge (Berman et al., 1705.08790), a
     surrogate of the intersection over union. Weights are those of the terms in the sum. Clusters with fewer than
-    ``min_size`` voxels found no kernel, since thousands of single voxels teach nothing. Of a class of an image with
-    more than ``most_pairs`` pairs of voxel and cluster every n-th voxel is used.
+    ``min_size`` voxels found no kernel, since thousands of single voxels teach nothing. Of a piece with more than
+    ``most_pairs`` pairs of voxel and cluster every n-th voxel is used. A cluster that is alone in its piece weighs
+    ``lone_weight`` in the embedding term. ``group_weights``: weight of each group of classes, where an image has it;
+    empty: all the same.
     """
 
     embedding_loss: str = "cross_entropy"
@@ -29,6 +31,8 @@ class ClusteringLoss:
     smoothness_weight: float = 1.0
     min_size: int = 3
     most_pairs: int = 500_000
+    lone_weight: float = 1.0
+    group_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.embedding_loss not in EMBEDDING_LOSSES:
@@ -37,35 +41,43 @@ class ClusteringLoss:
                 f"{valid_choices(self.embedding_loss, EMBEDDING_LOSSES)}"
             )
 
-    def __call__(self, outputs: dict[str, Tensor], item: Tensor, group: Tensor, cluster: Tensor) -> dict[str, Tensor]:
+    def __call__(
+        self, outputs: dict[str, Tensor], item: Tensor, group: Tensor, cluster: Tensor, piece: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """The terms ``embedding``, ``seediness`` and ``smoothness``, and their weighted sum ``loss``.
 
-        ``outputs``: ``embedding`` (N, E), ``margin`` (N, 1) and ``seediness`` (N, 1), activated. ``item``, ``group``
-        and ``cluster`` (N,) int64: image, group of classes and true cluster of each voxel; only voxels of one image and
-        group meet, a negative group is none. A cluster's centre and margin are the means over its voxels. The embedding
+        ``outputs``: ``embedding`` (N, E), ``margin`` (N, 1) and ``seediness`` (N, 1), activated. ``item``, ``group``,
+        ``cluster`` and ``piece`` (N,) int64: image, group of classes, true cluster, and piece of each voxel; only
+        voxels of one image, group and piece meet, a negative group is none. Without pieces a group is one. A cluster's
+        centre and margin are the means over its voxels. Each group of an image counts with its weight: its embedding
         term is the mean over clusters, the others are means over voxels. Without any cluster all are 0 with gradient 0.
         """
         embedding, margin, seediness = (outputs[key].float() for key in ("embedding", "margin", "seediness"))
-        key = torch.stack([item, group], dim=1)
-        kernel, seed, smooth = [], [], []
-        clusters = voxels = 0
-        for part in torch.unique(key[group >= 0], dim=0):
-            rows = torch.nonzero((key == part).all(dim=1)).squeeze(1)
+        piece = torch.zeros_like(item) if piece is None else piece
+        inside = torch.nonzero(group >= 0).squeeze(1)
+        keys = torch.stack([item, group, piece], dim=1)[inside]
+        parts, number = torch.unique(keys, dim=0, return_inverse=True)
+        order = inside[torch.argsort(number, stable=True)]
+        sizes = torch.bincount(number, minlength=len(parts)).tolist()
+        terms: dict[tuple[int, int], list[tuple[Tensor, Tensor, Tensor, float]]] = {}
+        for (image, kind, _), rows in zip(parts.tolist(), torch.split(order, sizes), strict=True):
+            if len(rows) < self.min_size:
+                continue
             rows, number, n = self._large(rows, cluster)
             if n == 0:
                 continue
-            terms = self._of_group(embedding[rows], margin[rows, 0], seediness[rows, 0], number, n)
-            kernel.append(terms[0] * n)
-            seed.append(terms[1].sum())
-            smooth.append(terms[2].sum())
-            clusters += n
-            voxels += len(rows)
+            kernel, seed, smooth = self._of_piece(embedding[rows], margin[rows, 0], seediness[rows, 0], number, n)
+            weight = float(n) if n > 1 else self.lone_weight
+            terms.setdefault((image, kind), []).append((kernel * weight, seed, smooth, weight))
         nothing = (embedding.sum() + margin.sum() + seediness.sum()) * 0.0
-        out = {
-            "embedding": torch.stack(kernel).sum() / clusters if kernel else nothing,
-            "seediness": torch.stack(seed).sum() / voxels if seed else nothing,
-            "smoothness": torch.stack(smooth).sum() / voxels if smooth else nothing,
-        }
+        out = {"embedding": nothing, "seediness": nothing, "smoothness": nothing}
+        shares = {key: self.group_weights[key[1]] if self.group_weights else 1.0 for key in terms}
+        for key, found in terms.items():
+            share = shares[key] / sum(shares.values())
+            kernels, seeds, spreads, weights = zip(*found, strict=True)
+            out["embedding"] = out["embedding"] + share * torch.stack(kernels).sum() / sum(weights)
+            out["seediness"] = out["seediness"] + share * torch.cat(seeds).mean()
+            out["smoothness"] = out["smoothness"] + share * torch.cat(spreads).mean()
         out["loss"] = (
             self.embedding_weight * out["embedding"]
             + self.seediness_weight * out["seediness"]
@@ -81,10 +93,10 @@ class ClusteringLoss:
         renumbered = torch.cumsum(large.long(), 0) - 1
         return rows[kept], renumbered[number[kept]], int(large.sum())
 
-    def _of_group(
+    def _of_piece(
         self, embedding: Tensor, margin: Tensor, seediness: Tensor, number: Tensor, n: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Embedding loss, and squared errors (M,) of seediness and margin, of the voxels of one group."""
+        """Embedding loss, and squared errors (M,) of seediness and margin, of the voxels of one piece."""
         size = torch.bincount(number, minlength=n).to(embedding.dtype)
         centre = torch.zeros((n, embedding.size(1)), dtype=embedding.dtype, device=embedding.device)
         centre = centre.index_add(0, number, embedding) / size.unsqueeze(1)

@@ -10,9 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.proposal_free_clustering import plain_clusters
 
-from larmlreco.reco.clustering import ClusteringOptions, cluster_voxels, dbscan_voxels, seeded_clusters
+from larmlreco.reco.clustering import (
+    ClassGroup,
+    ClusteringOptions,
+    KernelOutputs,
+    cluster_voxels,
+    divided_pieces,
+    seeded_clusters,
+)
 
-GROUPS = [[0, 1], [2], [3], [4]]
+CLASSES = ((0, 1), (2,), (3,), (4,))
+NETWORK = [ClassGroup(classes, "network") for classes in CLASSES]
+DBSCAN = [ClassGroup(classes) for classes in CLASSES]
 
 
 def blobs(n: int, k: int, seed: int, spread: float = 0.02, margin: float = 0.05) -> tuple[Any, Any, Any]:
@@ -162,13 +171,14 @@ def test_an_event_is_clustered_class_by_class() -> None:
     embedding[24] = 0.9
     seediness = np.full(25, 0.6)
     seediness[[3, 12, 22]] = 0.9
-    outputs = (embedding, np.full(25, 0.1), seediness)
-    found = cluster_voxels(voxels, label, GROUPS, outputs, ClusteringOptions())
+    outputs = KernelOutputs(embedding, np.full(25, 0.1), seediness)
+    found = cluster_voxels(voxels, label, np.ones(25), NETWORK, outputs)
     # Track: HIP and MIP together; both shower pieces at one embedding; the last Michel voxel alone.
     assert found.cluster.tolist() == [0] * 10 + [1] * 10 + [2] * 4 + [3]
     assert found.semantic.tolist() == [1, 2, 4, 4]
     assert found.seed.tolist() == [3, 12, 22, 24]
-    torn = cluster_voxels(voxels, label, GROUPS, outputs, ClusteringOptions(), fragmented=[2])
+    assert found.founded.all()
+    torn = cluster_voxels(voxels, label, np.ones(25), NETWORK, outputs, fragmented=[2])
     assert torn.cluster.tolist() == [0] * 10 + [1] * 6 + [2] * 4 + [3] * 4 + [4]
     assert torn.seed.tolist() == [3, 12, 16, 22, 24]
     assert torn.semantic.tolist() == [1, 2, 2, 4, 4]
@@ -176,22 +186,53 @@ def test_an_event_is_clustered_class_by_class() -> None:
 
 def test_where_no_voxel_can_found_a_cluster_its_pieces_are_the_clusters() -> None:
     voxels, label = np.concatenate([line(3, 0), line(3, 20)]), np.full(6, 3)
-    outputs = (np.zeros((6, 3)), np.ones(6), np.array([0.1, 0.3, 0.2, 0.1, 0.1, 0.4]))
-    found = cluster_voxels(voxels, label, GROUPS, outputs, ClusteringOptions())
+    outputs = KernelOutputs(np.zeros((6, 3)), np.ones(6), np.array([0.1, 0.3, 0.2, 0.1, 0.1, 0.4]))
+    found = cluster_voxels(voxels, label, np.ones(6), NETWORK, outputs)
     assert found.cluster.tolist() == [0, 0, 0, 1, 1, 1]
     assert found.seed.tolist() == [1, 5]
-    left = cluster_voxels(voxels, label, GROUPS, outputs, ClusteringOptions(assign_all=False))
+    left = cluster_voxels(voxels, label, np.ones(6), NETWORK, outputs, ClusteringOptions(assign_all=False))
     assert left.cluster.tolist() == [-1] * 6
     assert len(left.semantic) == len(left.seed) == 0
 
 
+@pytest.mark.parametrize("assign_all", [True, False])
+def test_pieces_are_divided_as_if_each_were_alone(assign_all: bool) -> None:
+    random = np.random.default_rng(5)
+    n = 600
+    piece = np.repeat(np.arange(-1, 29), 20)
+    piece[-5:] = 29
+    outputs = KernelOutputs(random.uniform(-1, 1, (n, 3)), random.uniform(0, 0.8, n), random.uniform(0, 0.8, n))
+    outputs.seediness[piece == 7] = 0.1
+    options = ClusteringOptions(min_size=2, assign_all=assign_all, founder_threshold=0.1)
+    found, seed = divided_pieces(piece, outputs, options)
+    assert (found[piece == -1] == -1).all()
+    made = 0
+    for number in range(30):
+        rows = np.flatnonzero(piece == number)
+        mine = outputs.of(rows)
+        alone, founders = seeded_clusters(mine.embedding, mine.margin, mine.seediness, options)
+        if len(rows) < 10 or len(founders) == 0:
+            alone, founders = np.zeros(len(rows), int), np.array([mine.seediness.argmax()])
+        assert np.array_equal(found[rows], np.where(alone >= 0, alone + made, -1))
+        assert np.array_equal(seed[made : made + len(founders)], rows[founders])
+        made += len(founders)
+    assert made == len(seed)
+
+
+def test_no_pieces_no_clusters() -> None:
+    none = KernelOutputs(np.zeros((0, 3)), np.zeros(0), np.zeros(0))
+    assert [len(a) for a in divided_pieces(np.zeros(0, int), none, ClusteringOptions())] == [0, 0]
+    bare = KernelOutputs(np.zeros((2, 3)), np.ones(2), np.ones(2))
+    found, seed = divided_pieces(np.full(2, -1), bare, ClusteringOptions())
+    assert found.tolist() == [-1, -1]
+    assert len(seed) == 0
+
+
 def test_voxels_without_a_class_and_empty_events() -> None:
-    outputs = (np.zeros((2, 3)), np.ones(2), np.ones(2))
-    unlabelled = cluster_voxels(line(2, 0), np.array([-1, 2]), GROUPS, outputs, ClusteringOptions(), [2])
+    outputs = KernelOutputs(np.zeros((2, 3)), np.ones(2), np.ones(2))
+    unlabelled = cluster_voxels(line(2, 0), np.array([-1, 2]), np.ones(2), NETWORK, outputs, fragmented=[2])
     assert unlabelled.cluster.tolist() == [-1, 0]
-    empty = cluster_voxels(
-        np.zeros((0, 3), int), np.zeros(0, int), GROUPS, (np.zeros((0, 3)),) + (np.zeros(0),) * 2, ClusteringOptions()
-    )
+    empty = cluster_voxels(np.zeros((0, 3), int), np.zeros(0, int), np.zeros(0), DBSCAN)
     assert len(empty.cluster) == len(empty.semantic) == 0
 
 
@@ -199,7 +240,24 @@ def test_dbscan_of_an_event_needs_no_network() -> None:
     voxels = np.concatenate([line(4, 0), line(4, 9), line(4, 0, 4)])
     label = np.array([1] * 4 + [2] * 4 + [0] * 4)
     charge = np.array([1, 2, 3, 1, 1, 5, 1, 1, 1, 1, 9, 1.0])
-    found = dbscan_voxels(voxels, label, charge, GROUPS, 1.99, 1)
+    found = cluster_voxels(voxels, label, charge, DBSCAN)
     assert found.cluster.tolist() == [0] * 4 + [1] * 4 + [0] * 4
     assert found.seed.tolist() == [10, 5]
     assert found.semantic.tolist() == [0, 2]
+    assert not found.founded.any()
+    with pytest.raises(ValueError, match="the method network needs a network's outputs"):
+        cluster_voxels(voxels, label, charge, NETWORK)
+    with pytest.raises(ValueError, match="unknown method 'kmeans'; valid: dbscan, tracks, network, pieces"):
+        ClassGroup((1,), "kmeans")
+
+
+def test_each_group_has_its_method() -> None:
+    # Two tracks at a right angle, of one class, and two delta rays that touch.
+    corner = np.concatenate([line(20, 0), np.column_stack([np.full(19, 19), np.arange(1, 20), np.zeros(19, int)])])
+    voxels = np.concatenate([corner, line(6, 50)])
+    label = np.array([1] * 39 + [3] * 6)
+    groups = [ClassGroup((0, 1), "tracks"), ClassGroup((3,), "dbscan", 2.9)]
+    found = cluster_voxels(voxels, label, np.arange(45.0), groups)
+    assert found.semantic.tolist() == [1, 1, 3]
+    assert np.bincount(found.cluster[:39]) == pytest.approx([20, 19], abs=3)
+    assert found.seed.tolist()[1:] == [38, 44]

@@ -60,7 +60,8 @@ def key(product: Product, label: str, instance: str = "") -> ProductKey:
 
 def harness(**parameters: object) -> ModuleHarness:
     module = Registry().load("ParticleClusterer", "test", "producer")
-    return ModuleHarness(module, {"archive": None, **parameters}, label="clusters")
+    methods = {"methods": ["dbscan"] * 4, "eps": [1.99] * 4}
+    return ModuleHarness(module, {**methods, **parameters}, label="clusters")
 
 
 def event(*products: tuple[str, Product]) -> dict[str | ProductKey, Product]:
@@ -77,7 +78,7 @@ def test_clusters_of_voxels_have_class_charge_seed_and_links() -> None:
     assert clusters.seed_x[0] == pytest.approx(10 + 4.5 * 0.3)
     assert clusters.score.tolist() == [-1.0] * 3
     assert clusters.meta["target"] == "Voxels_voxels__INPUT"
-    assert clusters.meta["algorithm"] == "dbscan"
+    assert clusters.meta["algorithm"] == ["dbscan"] * 4
     assert links.meta == {"left": "Clusters_clusters__TEST", "right": "Voxels_voxels__INPUT"}
     assert cluster_of_rows(links, 12).tolist() == [0] * 5 + [1] * 4 + [2] * 3
 
@@ -152,12 +153,13 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def test_a_network_clusters_every_voxel_the_same_way_twice(archive: str) -> None:
-    tested = harness(archive=archive)
+@pytest.mark.parametrize("method", ["network", "pieces"])
+def test_a_network_clusters_every_voxel_the_same_way_twice(archive: str, method: str) -> None:
+    tested = harness(archive=archive, methods=[method] * 4)
     first, second = (tested.process(event(("voxels", voxels()), ("segmentation", scores()))) for _ in range(2))
     clusters = first.get(Clusters)
     assert clusters.n.sum() == len(INDEX)
-    assert clusters.meta["algorithm"] == "proposal_free"
+    assert clusters.meta["algorithm"] == [method] * 4
     assert len(clusters.meta["model_sha256"]) == 64
     assert bool(((clusters.score >= 0) & (clusters.score <= 1)).all())
     assert np.array_equal(first.get(Assns).left, second.get(Assns).left)
@@ -169,12 +171,16 @@ def test_a_network_clusters_every_voxel_the_same_way_twice(archive: str) -> None
 
 def test_what_does_not_fit_is_named(archive: str) -> None:
     with pytest.raises(ConfigurationError, match=r"groups: unknown class 'muon'; .*valid: HIP, MIP, Michel"):
-        harness(groups=[["muon"]])
+        harness(groups=[["muon"]], methods=["dbscan"], eps=[1.0])
+    with pytest.raises(ConfigurationError, match="methods: 2 values for 4 groups; expected one each"):
+        harness(methods=["dbscan"] * 2)
+    with pytest.raises(ConfigurationError, match="methods: pieces needs a network; archive is @nil"):
+        harness(methods=["tracks", "pieces", "dbscan", "dbscan"])
     with pytest.raises(ConfigurationError, match="the job needs the detector microboone; the card has liquid_argon"):
-        harness(archive=archive, detector="microboone")
+        harness(archive=archive, detector="microboone", methods=["network"] * 4)
     coarse = Voxels.from_columns({**voxels().to_columns(), "pitch": [0.5]})
     with pytest.raises(ConfigurationError, match=r"its card asks for voxels of 0\.3 cm.*measure 0\.5 cm"):
-        harness(archive=archive).process(event(("voxels", coarse), ("segmentation", scores())))
+        harness(archive=archive, methods=["network"] * 4).process(event(("voxels", coarse), ("segmentation", scores())))
     spine = SemanticScores(scores=np.eye(5)[LABEL], label=LABEL, meta={**META, "scheme": "nugraph2"})
     with pytest.raises(ConfigurationError, match="the scheme 'nugraph2'; expected 'larmlreco'"):
         harness().process(event(("voxels", voxels()), ("segmentation", spine)))

@@ -30,7 +30,7 @@ def test_clusters_and_michels_survive_a_file(tmp_path: Path) -> None:
         {
             "physics": {
                 "producers": {
-                    "clusters": {"module_type": "ParticleClusterer", "archive": None},
+                    "clusters": {"module_type": "ParticleClusterer"},
                     "michels": {"module_type": "MichelFinder", "keep_unattached": True},
                 },
                 "analyzers": {

@@ -26,40 +26,58 @@ def toy(n=120, seed=0, dtype=torch.float64):
     return outputs, item, group, torch.arange(n) // 20 + 10
 
 
-def by_loops(outputs, item, group, cluster, min_size):
+def by_loops(outputs, item, group, cluster, piece, loss):
     """The terms from their definitions, one voxel and one cluster at a time."""
     e, m, s = (outputs[key].tolist() for key in ("embedding", "margin", "seediness"))
-    kernel, seeds, smooth = [], [], []
+    found = {}
     for part in sorted({(int(i), int(g)) for i, g in zip(item, group, strict=True) if g >= 0}):
-        rows = [i for i in range(len(e)) if (int(item[i]), int(group[i])) == part]
-        members = {}
-        for i in rows:
-            members.setdefault(int(cluster[i]), []).append(i)
-        members = {c: r for c, r in members.items() if len(r) >= min_size}
-        rows = [i for i in rows if int(cluster[i]) in members]
-        for c, own in members.items():
-            mu = [sum(e[i][a] for i in own) / len(own) for a in range(3)]
-            sigma = sum(m[i][0] for i in own) / len(own)
-            inside, outside = [], []
+        kernel, seeds, smooth = [], [], []
+        for number in sorted(set(piece.tolist())):
+            rows = [i for i in range(len(e)) if (int(item[i]), int(group[i])) == part and int(piece[i]) == number]
+            members = {}
             for i in rows:
-                p = math.exp(-sum((e[i][a] - mu[a]) ** 2 for a in range(3)) / (2 * sigma**2))
-                if int(cluster[i]) == c:
-                    inside.append(-math.log(p))
-                    seeds.append((s[i][0] - p) ** 2)
-                    smooth.append((m[i][0] - sigma) ** 2)
-                else:
-                    outside.append(-math.log(1 - p))
-            kernel.append(0.5 * sum(inside) / len(inside) + 0.5 * sum(outside) / max(len(outside), 1))
-    return {"embedding": np.mean(kernel), "seediness": np.mean(seeds), "smoothness": np.mean(smooth)}
+                members.setdefault(int(cluster[i]), []).append(i)
+            members = {c: r for c, r in members.items() if len(r) >= loss.min_size}
+            rows = [i for i in rows if int(cluster[i]) in members]
+            for c, own in members.items():
+                mu = [sum(e[i][a] for i in own) / len(own) for a in range(3)]
+                sigma = sum(m[i][0] for i in own) / len(own)
+                inside, outside = [], []
+                for i in rows:
+                    p = math.exp(-sum((e[i][a] - mu[a]) ** 2 for a in range(3)) / (2 * sigma**2))
+                    if int(cluster[i]) == c:
+                        inside.append(-math.log(p))
+                        seeds.append((s[i][0] - p) ** 2)
+                        smooth.append((m[i][0] - sigma) ** 2)
+                    else:
+                        outside.append(-math.log(1 - p))
+                value = 0.5 * sum(inside) / len(inside) + 0.5 * sum(outside) / max(len(outside), 1)
+                kernel.append((value, loss.lone_weight if len(members) == 1 else 1.0))
+        if kernel:
+            mean = sum(v * w for v, w in kernel) / sum(w for _, w in kernel)
+            found[part] = {"embedding": mean, "seediness": np.mean(seeds), "smoothness": np.mean(smooth)}
+    weights = {part: loss.group_weights[part[1]] if loss.group_weights else 1.0 for part in found}
+    return {
+        key: sum(found[part][key] * weights[part] for part in found) / sum(weights.values())
+        for key in ("embedding", "seediness", "smoothness")
+    }
 
 
 @pytest.mark.parametrize("min_size", [1, 2, 3])
-def test_terms_are_those_of_the_definitions(min_size):
-    arguments = toy()
-    found = ClusteringLoss(min_size=min_size, embedding_weight=2.0, seediness_weight=3.0, smoothness_weight=0.5)(
-        *arguments
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_terms_are_those_of_the_definitions(min_size, pieces):
+    outputs, item, group, cluster = toy()
+    piece = torch.arange(len(item)) * pieces // len(item)
+    loss = ClusteringLoss(
+        min_size=min_size,
+        embedding_weight=2.0,
+        seediness_weight=3.0,
+        smoothness_weight=0.5,
+        lone_weight=0.3,
+        group_weights=(2.0, 1.0),
     )
-    expected = by_loops(*arguments, min_size)
+    found = loss(outputs, item, group, cluster, piece)
+    expected = by_loops(outputs, item, group, cluster, piece, loss)
     for key, value in expected.items():
         assert float(found[key]) == pytest.approx(value, rel=1e-5)
     total = 2 * expected["embedding"] + 3 * expected["seediness"] + 0.5 * expected["smoothness"]

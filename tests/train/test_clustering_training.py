@@ -62,6 +62,7 @@ def trainer(directory: Path, iterations: int) -> ClusteringTrainer:
         Augmentation(flip_axes=(0, 1, 2), permute_axes=True),
         ClusteringLoss(),
         ClusteringOptions(founder_threshold=0.2),
+        (50.0, 1.99, 1.99, 1.99),
         directory,
         torch.device("cpu"),
     )
