@@ -99,6 +99,12 @@ class LArFlow(Producer):
         crop_wires: int = parameter(
             0, doc="pitches along z that the network sees at once; 0: all (the first LArFlow: 832)", minimum=0
         )
+        shift_spread: float = parameter(
+            10.0,
+            doc="width of the distribution of partners around shifts; archives that shift",
+            unit="wire",
+            minimum=0.1,
+        )
         allow_other_detector: bool = parameter(
             False, doc="run an archive on a detector or view that its card does not name; the product then says so"
         )
@@ -110,6 +116,7 @@ class LArFlow(Producer):
         self._detector = detector(config.detector)
         self._volumes = _volumes(self._detector, config.planes, context.label)
         self._limits = CandidateSettings(config.tolerance, config.row_limit, config.pair_limit)
+        self._spread = config.shift_spread
         self._crop_rows, self._crop_wires = config.crop_rows, config.crop_wires
         self._min_score, self._scale = config.min_score, config.charge_scale
         self._detector.check_channels(config.dead_channels, "dead channels")
@@ -211,7 +218,8 @@ class LArFlow(Producer):
         frame = frame_of([plane.plane for plane in planes])
         rows = shift_input(planes, frame)
         outputs = self._archive(rows.coords, self._scale * rows.charge[:, np.newaxis])
-        score = shift_scores(found, said_of_pixels(rows, planes, frame, outputs, self._archive.card.planes))
+        said = said_of_pixels(rows, planes, frame, outputs, self._archive.card.planes)
+        score = shift_scores(found, said, self._spread)
         known = np.flatnonzero(np.isfinite(score))
         return found.take(known), score[known]
 

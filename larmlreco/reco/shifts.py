@@ -17,11 +17,8 @@ from larmlreco.reco.candidates import N_PLANES, SEEN, Candidates, PlanePixels, r
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
-SPREAD = 2.0
-"""Width (wires) of the Laplace distribution of the partner around a regressed shift, as the loss assumes one."""
-
-REACH = 10.0
-"""A candidate whose wires lie this far (wires) from what two shifts say is as probable as no partner."""
+REACH = 5.0
+"""A candidate whose wires lie this many spreads from what two shifts say is as probable as no partner."""
 
 
 @dataclass(frozen=True)
@@ -174,22 +171,22 @@ def said_of_pixels(
     return found
 
 
-def shift_scores(found: Candidates, said: Mapping[int, Said]) -> Float64:
+def shift_scores(found: Candidates, said: Mapping[int, Said], spread: float) -> Float64:
     """Log-odds (K,) of candidates against "no partner" by what the network says of their pixels; NaN without any.
 
-    Partners lie around what was said as a Laplace distribution of width :data:`SPREAD`, and "no partner" is as
-    probable as two partners :data:`REACH` off; whether a plane has seen the charge must suit ``matchable``. Of several
-    source planes the mean counts.
+    Partners lie around what was said as a Laplace distribution of width ``spread`` (wires), as the loss assumes one,
+    and "no partner" is as probable as two partners :data:`REACH` spreads off; whether a plane has seen the charge must
+    suit ``matchable``. Of several source planes the mean counts.
     """
     total, count = np.zeros(len(found)), np.zeros(len(found))
     for source, what in said.items():
         here = np.flatnonzero(found.entry[:, source] >= 0)
         entry = found.entry[here, source]
-        score = np.full(len(here), (N_PLANES - 1) * REACH / SPREAD)
+        score = np.full(len(here), (N_PLANES - 1) * REACH)
         for target in range(N_PLANES):
             if target == source:
                 continue
-            score -= np.abs(found.wire[here, target] - what.wire[entry, target]) / SPREAD
+            score -= np.abs(found.wire[here, target] - what.wire[entry, target]) / spread
             seen = np.clip(what.matchable[entry, target], 0.01, 0.99)
             score += np.log(np.where(found.state[here, target] == SEEN, seen, 1 - seen))
         total[here] += score

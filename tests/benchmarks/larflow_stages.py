@@ -23,6 +23,7 @@ from larmlreco.reco.candidates import (
     plane_pixels,
 )
 from larmlreco.reco.flow import choose, make_points
+from larmlreco.reco.shifts import frame_of, said_of_pixels, shift_input, shift_scores
 
 STAGES = ("read", "images", "candidates", "features", "network", "choice", "points")
 
@@ -54,10 +55,19 @@ def main() -> None:
         planes = [plane_pixels(p, readout, mine, 0, dead) for p, readout in zip(pixels, readouts, strict=True)]
         found = find_candidates(planes, limits)
         marks.append(time.process_time())
-        coords, features = candidate_coords(found, planes), candidate_features(planes, found)
-        marks.append(time.process_time())
-        score = archive(coords, features)["score"]
-        marks.append(time.process_time())
+        if "score" in archive.card.outputs:
+            coords, features = candidate_coords(found, planes), candidate_features(planes, found)
+            marks.append(time.process_time())
+            score = archive(coords, features)["score"]
+            marks.append(time.process_time())
+        else:
+            frame = frame_of([plane.plane for plane in planes])
+            rows = shift_input(planes, frame)
+            marks.append(time.process_time())
+            outputs = archive(rows.coords, rows.charge[:, np.newaxis])
+            marks.append(time.process_time())
+            score = shift_scores(found, said_of_pixels(rows, planes, frame, outputs, archive.card.planes), 10.0)
+            found, score = found.take(np.isfinite(score)), score[np.isfinite(score)]
         choices = choose(found, planes, score, [len(p) for p in pixels])
         marks.append(time.process_time())
         points = make_points(found, planes, choices, mine, 6, 0.3)

@@ -8,7 +8,6 @@ from larmlreco.products import Pixels
 from larmlreco.reco.candidates import PlanePixels, find_candidates, plane_pixels
 from larmlreco.reco.shifts import (
     REACH,
-    SPREAD,
     Said,
     frame_of,
     place_z,
@@ -86,7 +85,7 @@ def test_empty_planes_give_no_rows() -> None:
     assert rows.coords.shape == (0, 3)
     said = said_of_pixels(rows, planes, frame, {"flow_Y2U": [], "matchable_Y2U": []}, "UVY")
     assert said[2].wire.shape == (0, 3)
-    assert shift_scores(find_candidates(planes), said).shape == (0,)
+    assert shift_scores(find_candidates(planes), said, 1.0).shape == (0,)
 
 
 def test_what_is_said_of_a_pixel_is_the_mean_over_its_rows() -> None:
@@ -118,15 +117,15 @@ def test_scores_by_formula() -> None:
     nan = np.nan
     of_y = Said(np.array([[wires[0] + 1.0, wires[1] - 3.0, nan]]), np.array([[0.8, 0.5, nan]]))
     of_u = Said(np.array([[nan, wires[1] + 0.0, wires[2] + 0.0]]), np.array([[nan, 1.0, 0.0]]))
-    from_y = 2 * REACH / SPREAD - 4 / SPREAD + np.log(0.8) + np.log(0.5)
-    from_u = 2 * REACH / SPREAD + np.log(0.99) + np.log(0.01)
-    assert shift_scores(found, {2: of_y}).tolist() == pytest.approx([from_y])
-    assert shift_scores(found, {2: of_y, 0: of_u}).tolist() == pytest.approx([(from_y + from_u) / 2])
+    from_y = 2 * REACH - 4 / 2.5 + np.log(0.8) + np.log(0.5)
+    from_u = 2 * REACH + np.log(0.99) + np.log(0.01)
+    assert shift_scores(found, {2: of_y}, 2.5).tolist() == pytest.approx([from_y])
+    assert shift_scores(found, {2: of_y, 0: of_u}, 2.5).tolist() == pytest.approx([(from_y + from_u) / 2])
     dead = planes_with([[(wires[0], 5)], [(wires[1], 5)], []], tuple(UBOONE.planes[2].channels[wires[2] - 3 :][:6]))
     pairs = find_candidates(dead)
     assert len(pairs) == 1
-    assert np.isnan(shift_scores(pairs, {2: Said(np.zeros((0, 3)), np.zeros((0, 3)))})).all()
-    unseen = shift_scores(pairs, {0: of_u})
+    assert np.isnan(shift_scores(pairs, {2: Said(np.zeros((0, 3)), np.zeros((0, 3)))}, 2.5)).all()
+    unseen = shift_scores(pairs, {0: of_u}, 2.5)
     assert unseen.tolist() == pytest.approx(
-        [2 * REACH / SPREAD - abs(pairs.wire[0, 2] - wires[2]) / SPREAD + np.log(0.99) + np.log(0.99)]
+        [2 * REACH - abs(pairs.wire[0, 2] - wires[2]) / 2.5 + np.log(0.99) + np.log(0.99)]
     )
