@@ -7,14 +7,15 @@ from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, pa
 from larmlreco.images.tiles import tile_numbers
 from larmlreco.inference import load_archive
 from larmlreco.products import InputTag, SemanticScores, Voxels
-from larmlreco.reco.semantic import best_class
+from larmlreco.reco.semantic import best_class, combined_scores
 
 
 class VoxelSegmentation(Producer):
     """Classify voxels with a sparse network in a TorchScript archive.
 
     Puts ``SemanticScores`` with the image's instance, row i for voxel i. The voxels must have the size that the
-    archive's card names.
+    archive's card names. With ``others`` given the scores are the geometric mean of the network's and of those that the
+    voxels have from elsewhere, for example from the pixels of wire planes.
     """
 
     class Parameters(ParameterSet):
@@ -31,6 +32,12 @@ class VoxelSegmentation(Producer):
         )
         energy_scale: float = parameter(
             1.0, doc="factor from the images' energy to that of the archive's training", minimum=1e-9
+        )
+        others: InputTag | None = parameter(
+            None, doc="scores of the same voxels to combine the network's with; @nil: the network's alone"
+        )
+        others_weight: float = parameter(
+            0.5, doc="weight of the others in the mean of the logarithms", minimum=0, maximum=1
         )
         tile: int = parameter(
             0, doc="edge of the tiles that the network sees one by one; 0: the whole image", unit="voxel", minimum=0
@@ -56,8 +63,13 @@ class VoxelSegmentation(Producer):
         self._meta = {**self._archive.label_meta(config.detector), "energy_scale": config.energy_scale}
         label, process = config.voxels.label, config.voxels.process
         facts = self._archive.voxel_facts()
+        self._others, self._weight = {}, config.others_weight
         self._images = {n: self.consumes(Voxels, InputTag(label, n, process), facts=facts) for n in config.images}
         for name in self._images:
+            if config.others is not None:
+                tag = InputTag(config.others.label, name, config.others.process)
+                scheme = {"scheme": self._meta["scheme"]}
+                self._others[name] = self.consumes(SemanticScores, tag, facts=scheme)
             self.produces(SemanticScores, name, facts={"scheme": self._meta["scheme"]})
 
     def produce(self, event: Event) -> None:
@@ -70,4 +82,16 @@ class VoxelSegmentation(Producer):
             coords = np.column_stack([tile_numbers(axes, self._tile), *axes])
             scores = self._archive(coords, self._scale * voxels.energy[:, np.newaxis])["semantic"]
             meta = {**self._meta, "target": branch}
+            if name in self._others:
+                others = event.get(SemanticScores, self._others[name])
+                self._check_classes(others, branch, len(voxels))
+                scores = combined_scores(scores, others.scores, self._weight)
+                meta["others"] = event.key(SemanticScores, self._others[name]).branch
             event.put(SemanticScores(scores=scores, label=best_class(scores), meta=meta), name)
+
+    def _check_classes(self, others: SemanticScores, branch: str, n_voxels: int) -> None:
+        if others.meta.get("class_names") != self._meta["class_names"] or len(others) != n_voxels:
+            raise ConfigurationError(
+                f"{self.context.label}.others: expected scores of the {n_voxels} voxels of {branch} in the classes "
+                f"{', '.join(self._meta['class_names'])}; got {len(others)} in {', '.join(others.meta['class_names'])}"
+            )

@@ -18,6 +18,20 @@ def best_class(scores: Float32) -> Int32:
     return best
 
 
+def combined_scores(scores: Float32, others: Float32, weight: float) -> Float32:
+    """Scores (N, classes) of two classifiers as those of one: their geometric mean, each row with the sum 1.
+
+    ``weight``: that of ``others``, 0 to 1, in the logarithm. A row that ``others`` could not classify (negative scores)
+    keeps its scores.
+    """
+    tiny = 1e-6
+    logs = (1 - weight) * np.log(np.maximum(scores, tiny)) + weight * np.log(np.maximum(others, tiny))
+    mean = np.exp(logs - logs.max(axis=1, initial=-np.inf, keepdims=True))
+    mean /= mean.sum(axis=1, keepdims=True)
+    known = (others >= 0).all(axis=1)
+    return np.where(known[:, np.newaxis], mean, scores).astype(np.float32)
+
+
 def scores_of_hits(scores: Float32, charge: Float32, hit: Index, n_hits: int) -> tuple[Float32, Int32]:
     """Scores and labels of hits from those of their pixels.
 

@@ -88,6 +88,22 @@ def test_energies_are_scaled_for_the_network(tmp_path: Path) -> None:
     assert scores.meta["energy_scale"] == 2.0
 
 
+def test_scores_from_elsewhere_are_combined(tmp_path: Path) -> None:
+    """What the network cannot decide takes the other class; what the others do not know keeps its own."""
+    tested = harness(make_archive(tmp_path / "a.ts"), images=[""], others="planes", others_weight=0.5)
+    given = np.full((3, 5), 0.1, np.float32)
+    given[0, 1] = 0.6
+    given[2] = -1
+    meta = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco"}
+    others = SemanticScores(scores=given, label=[1, 0, -1], meta=meta)
+    scores = tested.process({"voxels": voxels([1.5, 3, 4]), "planes": others}).get(SemanticScores, "")
+    assert scores.label.tolist() == [1, 2, 3]
+    assert scores.scores.sum(axis=1) == pytest.approx(1)
+    assert scores.meta["others"] == "SemanticScores_planes__INPUT"
+    with pytest.raises(ConfigurationError, match=r"tested.others: expected scores of the 1 voxels .* got 3 in HIP"):
+        tested.process({"voxels": voxels([1.5]), "planes": others})
+
+
 def test_classes_of_another_scheme_keep_their_names(tmp_path: Path) -> None:
     tested = harness(make_archive(tmp_path / "a.ts", class_names=SPINE_NAMES), images=[""])
     scores = tested.process({"voxels": voxels([2])}).get(SemanticScores, "")

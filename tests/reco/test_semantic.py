@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from larmlreco.reco.semantic import best_class, scores_of_hits
+from larmlreco.reco.semantic import best_class, combined_scores, scores_of_hits
 
 
 def test_a_hit_has_the_charge_weighted_mean_of_its_pixels() -> None:
@@ -40,3 +40,15 @@ def test_no_hits_no_pixels_no_charge() -> None:
 
 def test_ties_go_to_the_lower_class() -> None:
     assert best_class(np.array([[0.5, 0.5], [0.1, 0.9]], np.float32)).tolist() == [0, 1]
+
+
+def test_two_classifiers_are_one() -> None:
+    scores = np.array([[0.6, 0.4], [0.9, 0.1], [0.5, 0.5], [1.0, 0.0]], np.float32)
+    others = np.array([[0.2, 0.8], [-1, -1], [0.5, 0.5], [0.0, 1.0]], np.float32)
+    found = combined_scores(scores, others, 0.5)
+    first = np.sqrt([0.6 * 0.2, 0.4 * 0.8])
+    assert found[0] == pytest.approx(first / first.sum(), rel=1e-5)
+    assert found[1:].tolist() == [pytest.approx([0.9, 0.1]), [0.5, 0.5], [0.5, 0.5]]
+    assert combined_scores(scores, others, 0.0) == pytest.approx(scores, abs=1e-5)
+    assert combined_scores(scores, others, 1.0)[0] == pytest.approx(others[0], abs=1e-5)
+    assert combined_scores(scores[:0], others[:0], 0.5).shape == (0, 2)
