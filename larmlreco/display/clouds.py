@@ -95,12 +95,16 @@ def true_paints(event: "EventProducts", at: npt.NDArray[np.floating[Any]]) -> It
     steps = [product for _, product in event.all(TrueSteps)]
     particles = [product for _, product in event.all(TrueParticles)]
     mine = event.detector
-    if not steps or not particles or mine is None or len(mine.tpcs) != 1 or not len(steps[-1]):
+    if not steps or not particles or mine is None:
         return
     true = steps[-1]
-    places = np.column_stack([mine.tick_to_x(true.tick), true.y, true.z])
+    tpc = mine.tpc_of(true.x, true.y, true.z)
+    seen = np.flatnonzero(tpc >= 0)
+    if not len(seen):
+        return
+    places = np.column_stack([mine.tick_to_x(true.tick[seen], tpc[seen]), true.y[seen], true.z[seen]])
     distance, nearest = cKDTree(places).query(at)
-    label = step_classes(true, particles[-1])[nearest].astype(np.float32)
+    label = step_classes(true, particles[-1])[seen][nearest].astype(np.float32)
     label[distance > NEAR_CM] = -1
     yield Paint("true class", label, SEMANTIC_NAMES)
     yield Paint("distance to truth", distance.astype(np.float32), unit="cm")
