@@ -24,7 +24,8 @@ class ParticleEvaluator(Evaluator):
 
     A particle matches a true cluster when each holds more than half of the energy of the other; the energy of a true
     voxel is held by the particle of the nearest reconstructed voxel, so charge that made no voxel counts as lost.
-    Energies of contained tracks are compared with the kinetic energy at birth, others with the deposited energy;
+    Energies of contained tracks that were born inside are compared with the kinetic energy at birth, those of others
+    but tracks with the deposited energy;
     lengths, ends and directions where true steps are given, those of tracks alone, ends of Michel electrons and deltas
     too.
     """
@@ -111,7 +112,9 @@ class ParticleEvaluator(Evaluator):
         track = np.isin(semantic[true], (Semantic.HIP, Semantic.MIP))
         deposited = matches.true_energy[true]
         contained = (particles.flags[found] & ParticleFlag.CONTAINED) > 0
-        birth = energies(particle[true].astype(np.int32), event.get(TrueParticles, self._particles))
+        true_particles = event.get(TrueParticles, self._particles)
+        birth = energies(particle[true].astype(np.int32), true_particles)
+        contained &= np.isin(particle[true], self._born_inside(true_particles))
         reference = np.where(track, np.where(contained, birth, np.nan), deposited)
         unknown = np.full(len(true), np.nan)
         out = {
@@ -136,6 +139,15 @@ class ParticleEvaluator(Evaluator):
                 cosine = float(particles.direction[row] @ direction[pair])
                 out["angle"][pair] = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
         return out, ends
+
+    def _born_inside(self, particles: TrueParticles) -> Int64:
+        """Ids of the particles that are born in the active volume, all where no geometry is known."""
+        box = None if self._detector is None else self._detector.tpcs[0].active
+        if box is None:
+            return particles.id.astype(np.int64)
+        place = np.column_stack([particles.x, particles.y, particles.z])
+        inside = ((place >= box[:, 0]) & (place <= box[:, 1])).all(axis=1)
+        return particles.id[inside].astype(np.int64)
 
     def wrong_parts(self) -> dict[str, float]:
         """Of each event the part of its true clusters that are not found."""
