@@ -28,8 +28,8 @@ def combined_scores(scores: Float32, others: Float32, weight: float) -> Float32:
     logs = (1 - weight) * np.log(np.maximum(scores, tiny)) + weight * np.log(np.maximum(others, tiny))
     mean = np.exp(logs - logs.max(axis=1, initial=-np.inf, keepdims=True))
     mean /= mean.sum(axis=1, keepdims=True)
-    known = (others >= 0).all(axis=1)
-    return np.where(known[:, np.newaxis], mean, scores).astype(np.float32)
+    known = (others >= 0).all(axis=1, keepdims=True)
+    return np.where(known, mean, scores).astype(np.float32)
 
 
 def scores_of_hits(scores: Float32, charge: Float32, hit: Index, n_hits: int) -> tuple[Float32, Int32]:
