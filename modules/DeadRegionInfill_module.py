@@ -92,6 +92,9 @@ class DeadRegionInfill(Producer):
             minimum=0,
             maximum=1,
         )
+        expected: bool = parameter(
+            False, doc="whether a site filled into the image has its expected charge: that times its probability"
+        )
         min_probability: float = parameter(
             0.05, doc="less probable sites are not kept as products", minimum=0, maximum=1
         )
@@ -194,6 +197,7 @@ class DeadRegionInfill(Producer):
             "threshold": self._threshold,
             "min_probability": min(config.min_probability, self._threshold),
             "value": self._settings.value,
+            "expected": config.expected,
         }
 
     def produce(self, event: Event) -> None:
@@ -229,7 +233,9 @@ class DeadRegionInfill(Producer):
             meta=meta,
         )
         taken = np.flatnonzero(probability >= self._threshold)
-        merged = with_infilled_pixels(pixels, sites[taken], charge[taken], {"infill": self._of_image(meta)})
+        merged = with_infilled_pixels(
+            pixels, sites[taken], self._shown(charge, probability)[taken], {"infill": self._of_image(meta)}
+        )
         self._put(event, name, filled, merged, taken, len(pixels))
 
     def _fill_voxels(self, event: Event, name: str, tag: InputTag, status: ChannelStatus | None) -> None:
@@ -253,7 +259,9 @@ class DeadRegionInfill(Producer):
             meta=meta,
         )
         taken = np.flatnonzero(probability >= self._threshold)
-        merged = with_infilled_voxels(voxels, sites[taken], energy[taken], {"infill": self._of_image(meta)})
+        merged = with_infilled_voxels(
+            voxels, sites[taken], self._shown(energy, probability)[taken], {"infill": self._of_image(meta)}
+        )
         self._put(event, name, filled, merged, taken, len(voxels))
 
     def _dead_among(self, event: Event, voxels: Voxels, status: ChannelStatus | None) -> DeadRegion:
@@ -297,6 +305,10 @@ class DeadRegionInfill(Producer):
         kept = probability >= self._meta["min_probability"]
         return sites[kept], energy[kept].astype(np.float32), probability[kept].astype(np.float32)
 
+    def _shown(self, charge: Float32, probability: Float32) -> Float32:
+        """Charge of sites as the image holds it."""
+        return charge * probability if self._config.expected else charge
+
     def _about(
         self, image: ProductKey, name: str, n_measured: int, found: FoundCandidates, probability: Float32
     ) -> dict[str, Any]:
@@ -312,7 +324,10 @@ class DeadRegionInfill(Producer):
 
     @staticmethod
     def _of_image(meta: dict[str, Any]) -> dict[str, Any]:
-        return {key: meta[key] for key in ("model", "model_sha256", "threshold", "image", "n_measured", "n_infilled")}
+        return {
+            key: meta[key]
+            for key in ("model", "model_sha256", "threshold", "expected", "image", "n_measured", "n_infilled")
+        }
 
     def _put(
         self,

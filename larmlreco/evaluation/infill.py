@@ -31,7 +31,8 @@ def infill_blocks(evaluations: Sequence[tuple[str, Evaluation]], pictures: Path)
             gaps += [[label, group, *_gaps(f, figures["tracks"][group])] for group, f in figures["gaps"].items()]
             drawn += _pictures(label, evaluation, figures, pictures)
     head = ["sample, image", "sites", "true", "least probability", "precision", "recall", "precision within 1 site"]
-    head += ["recall within 1 site", "recall at 90 % precision", "energy of right sites", "energy of all sites"]
+    head += ["recall within 1 site", "recall at 90 % precision", "the same within 1 site"]
+    head += ["energy of right sites", "energy of all sites", "times their probability"]
     below = ["sample, image", "gaps", "number", "closed", "tracks whole again", "tracks", "energy bias", "resolution"]
     about = (
         "Only sites in regions that were hidden on purpose count; *narrow* are those in regions up to 3 cm wide, and "
@@ -45,8 +46,8 @@ def infill_blocks(evaluations: Sequence[tuple[str, Evaluation]], pictures: Path)
 def _sites(threshold: float, found: Mapping[str, Any]) -> list[str]:
     row = [f"{found['recall']['count']:.0f}", f"{threshold:g}"]
     row += [ratio(found[key]) for key in ("precision", "recall", "precision_near", "recall_near")]
-    row.append(percent(found["at_goal"]["recall"], digits=1))
-    return [*row, ratio(found["energy"]["matched"]), ratio(found["energy"]["all"])]
+    row += [percent(found[key]["recall"], digits=1) for key in ("at_goal", "at_goal_near")]
+    return [*row, *(ratio(found["energy"][key]) for key in ("matched", "all", "expected"))]
 
 
 def _gaps(found: Mapping[str, Any], tracks: Mapping[str, Any]) -> list[str]:

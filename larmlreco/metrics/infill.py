@@ -125,13 +125,15 @@ class InfillMetrics:
         return groups
 
     def _add_energy(self, name: str, image: HiddenImage, hidden: Int64, of_found: Bools, matched: Bools) -> None:
-        """Energy of the sites that are right, and of all that are found, over the true one."""
-        ratios = self._energies.setdefault(name, {"matched": EventRatio(), "all": EventRatio()})
+        """Energy over the true one: of sites that are right, of all that are found, of these times the probability."""
+        ratios = self._energies.setdefault(name, {key: EventRatio() for key in ("matched", "all", "expected")})
         taken = of_found & (image.probability >= self.threshold)
         true = image.energy[hidden[matched]]
         mine = _rows_of(image.sites[hidden[matched]], image.found)
         ratios["matched"].add(float(image.found_energy[mine].sum()), float(true.sum()))
-        ratios["all"].add(float(image.found_energy[taken].sum()), float(image.energy[hidden].sum()))
+        found, total = image.found_energy[taken], float(image.energy[hidden].sum())
+        ratios["all"].add(float(found.sum()), total)
+        ratios["expected"].add(float((image.probability[taken] * found).sum()), total)
 
     def _add_tracks(self, image: HiddenImage, hidden: Int64) -> list[tuple[float, float, int, int]]:
         """Energy and sites in the hidden parts of tracks, each with the found sites that lie nearest to it."""
@@ -181,12 +183,12 @@ class InfillMetrics:
             self._gaps[name].add(closed, gaps)
             self._whole[name].add(whole, tracks)
 
-    def _at_goal(self, curve: list[dict[str, EventRatio]]) -> dict[str, float | None]:
+    def _at_goal(self, curve: list[dict[str, EventRatio]], suffix: str = "") -> dict[str, float | None]:
         """The highest recall at a threshold where the precision is that of the goal."""
         good = [
-            (r["recall"].value, threshold, r["precision"].value)
+            (r[f"recall{suffix}"].value, threshold, r[f"precision{suffix}"].value)
             for threshold, r in zip(self.thresholds, curve, strict=True)
-            if r["precision"].value >= TARGETS["precision"]
+            if r[f"precision{suffix}"].value >= TARGETS["precision"]
         ]
         recall, threshold, precision = max(good) if good else (None, None, None)
         return {"recall": recall, "precision": precision, "threshold": threshold}
@@ -195,10 +197,11 @@ class InfillMetrics:
         """All figures with their errors, as JSON values.
 
         ``groups``: by group the figures at ``threshold``, with the ``energy`` (sum over the true sum, of sites that are
-        right, and of all) and ``at_goal``, the recall where the precision is that of the goal; ``curves``: by group
-        precision and recall by threshold; ``tracks``: bias (median) and resolution (half width of the central 68 %) of
-        the energy in the hidden parts of tracks, relative to the truth; ``gaps``: part of the gaps in tracks that are
-        closed, and of the tracks that are one again.
+        right, of all, and ``expected``: of all, times their probability), and ``at_goal`` and ``at_goal_near``, the
+        recall where the precision is that of the goal, of right sites and of those near; ``curves``: by group precision
+        and recall by threshold; ``tracks``: bias (median) and resolution (half width of the central 68 %) of the energy
+        in the hidden parts of tracks, relative to the truth; ``gaps``: part of the gaps in tracks that are closed, and
+        of the tracks that are one again.
         """
         return {
             "threshold": self.threshold,
@@ -209,6 +212,7 @@ class InfillMetrics:
                     **{key: ratio.as_dict() for key, ratio in curve[self._at].items()},
                     "energy": {key: ratio.as_dict() for key, ratio in self._energies[name].items()},
                     "at_goal": self._at_goal(curve),
+                    "at_goal_near": self._at_goal(curve, "_near"),
                 }
                 for name, curve in self._curves.items()
             },
@@ -243,7 +247,7 @@ class InfillMetrics:
 
     def table(self) -> str:
         """The figures for people, in per cent."""
-        names = ("precision", "recall", "precision +-1", "recall +-1", "energy, right", "energy, all")
+        names = ("precision", "recall", "precision +-1", "recall +-1", "energy, right", "energy, all", "all, expected")
         lines = [f"probability at least {self.threshold:g}; narrow: regions of up to {self.narrow} sites"]
         lines.append(f"{'%':14}" + "".join(f"{name:>17}" for name in names) + f"{'true sites':>12}")
         for name, curve in self._curves.items():
@@ -256,9 +260,10 @@ class InfillMetrics:
                 + f"{int(curve[self._at]['recall'].denominator):>12,}"
             )
         lines.append(f"{'goal, narrow':14}{90:>17}{90:>17}{'':>34}{'100 +- 5':>17}")
-        goals = {name: self._at_goal(curve)["recall"] for name, curve in self._curves.items()}
-        reached = [f"{name} {'never so high' if r is None else f'{100 * r:.1f}'}" for name, r in goals.items()]
-        lines.append("recall where the precision is 90 %: " + ", ".join(reached))
+        for suffix, title in (("", "precision"), ("_near", "precision +-1")):
+            goals = {name: self._at_goal(curve, suffix)["recall"] for name, curve in self._curves.items()}
+            reached = [f"{name} {'never so high' if r is None else f'{100 * r:.1f}'}" for name, r in goals.items()]
+            lines.append(f"recall{title[9:]} where the {title} is 90 %: " + ", ".join(reached))
         for name in self._gaps:
             tracks = self._resolution(name == "narrow")
             gaps, whole = self._gaps[name], self._whole[name]

@@ -43,7 +43,7 @@ def test_infill_has_its_tables_and_pictures(tmp_path: Path) -> None:
     text = (tmp_path / "good.md").read_text()
     assert "## Infill of dead regions" in text
     assert "| test sample, Y | all | 10 | 0.5 | 100.00 ± 0.00 | 80.00 ± 0.00 |" in text
-    assert "| 100.0 | 125.00 ± 0.00 | 100.00 ± 0.00 |" in text
+    assert "| 100.0 | 100.0 | 125.00 ± 0.00 | 100.00 ± 0.00 | 90.00 ± 0.00 |" in text
     assert "| test sample, Y | narrow | 2 | 0.00 ± 0.00 | 0.00 ± 0.00 | 2 |" in text
     assert "## Wire planes" not in text
     drawn = sorted(path.name for path in (tmp_path / "good").glob("*.png"))

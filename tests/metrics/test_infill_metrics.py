@@ -39,25 +39,26 @@ def near(site: Any, others: list[tuple[int, ...]]) -> bool:
 def by_hand(images: list[HiddenImage], threshold: float, least: int, most: int) -> dict[str, float]:
     """Precision and recall of sites in regions of a width from least to most, energies over the true ones."""
     n = dict.fromkeys(("found", "right", "beside", "true", "got", "got_near"), 0)
-    e = dict.fromkeys(("true", "found", "true_right", "found_right"), 0.0)
+    e = dict.fromkeys(("true", "found", "expected", "true_right", "found_right"), 0.0)
     for image in images:
         true = {tuple(s): v for s, v, w in zip(image.sites.tolist(), image.energy, image.width, strict=True) if w > 0}
         true_here = {
             tuple(s) for s, w in zip(image.sites.tolist(), image.width, strict=True) if w > 0 and least <= w <= most
         }
         taken = {
-            tuple(s): (v, w)
+            tuple(s): (v, w, p)
             for s, p, v, w in zip(
                 image.found.tolist(), image.probability, image.found_energy, image.found_width, strict=True
             )
             if p >= threshold
         }
-        for site, (energy, width) in taken.items():
+        for site, (energy, width, probability) in taken.items():
             if least <= width <= most:
                 n["found"] += 1
                 n["right"] += site in true
                 n["beside"] += near(site, list(true))
                 e["found"] += energy
+                e["expected"] += probability * energy
         for site in true_here:
             n["true"] += 1
             e["true"] += true[site]
@@ -73,6 +74,7 @@ def by_hand(images: list[HiddenImage], threshold: float, least: int, most: int) 
         "recall_near": n["got_near"] / n["true"],
         "matched": e["found_right"] / e["true_right"],
         "all": e["found"] / e["true"],
+        "expected": e["expected"] / e["true"],
     }
 
 
@@ -90,7 +92,7 @@ def test_sites_and_energies_are_counted_as_by_hand(dimension: int, threshold: fl
         for key in ("precision", "recall", "precision_near", "recall_near"):
             assert found[key]["value"] == pytest.approx(wanted[key])
             assert found[key]["events"] == 3
-        for key in ("matched", "all"):
+        for key in ("matched", "all", "expected"):
             assert found["energy"][key]["value"] == pytest.approx(wanted[key])
         curve = summary["curves"][group]
         at = curve["threshold"].index(0.2)
@@ -138,6 +140,11 @@ def test_the_recall_at_the_precision_of_the_goal() -> None:
     metrics.add(image)
     goal = metrics.summary()["groups"]["all"]["at_goal"]
     assert goal == {"recall": 1.0, "precision": pytest.approx(10 / 11), "threshold": 0.3}
+    assert metrics.summary()["groups"]["all"]["at_goal_near"] == {
+        "recall": 1.0,
+        "precision": 1.0,
+        "threshold": 0.4,
+    }
     none = HiddenImage(**{**image.__dict__, "found": found[10:], "probability": image.probability[10:],
                           "found_energy": np.ones(1), "found_width": np.full(1, 10)})  # fmt: skip
     metrics = InfillMetrics(10, 0.3)

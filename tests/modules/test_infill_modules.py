@@ -181,6 +181,14 @@ def test_thresholds_are_those_of_the_job(planes_archive: str) -> None:
     assert (tested.process({"images:Y": track()}).get(InfilledPixels, "Y").probability > 0.5).all()
 
 
+def test_the_image_may_hold_expected_charge(planes_archive: str) -> None:
+    event = planes_harness(planes_archive, expected=True).process({"images:Y": track()})
+    filled, merged, links = event.get(InfilledPixels, "Y"), event.get(Pixels, "Y"), event.get(Assns, "Y")
+    assert (filled.adc == 5).all()
+    assert merged.adc[links.right] == pytest.approx(0.9 * 5)
+    assert merged.meta["infill"]["expected"] is True
+
+
 @pytest.mark.parametrize("value", ["minus_one", "random"])
 def test_candidates_show_what_the_job_asks_for(planes_archive: str, value: str) -> None:
     tested = planes_harness(planes_archive, value=value)
