@@ -124,39 +124,46 @@ def collate(images: Sequence[InfillImage], device: torch.device) -> InfillBatch:
     )
 
 
-def best_threshold(images: Sequence[HiddenImage]) -> tuple[float, EventRatio]:
-    """The one of :data:`larmlreco.metrics.infill.THRESHOLDS` with the best F1 of all hidden sites, and this F1.
+def balanced_threshold(images: Sequence[HiddenImage], narrow: int) -> tuple[float, EventRatio]:
+    """The threshold at which as many sites are found as are hidden, and the F1 of the sites there.
 
-    F1 is 2 right / (found + true) sites; errors take the image as the independent unit. Ties go to the lower one.
+    Counted are regions of up to ``narrow`` sites, where there is charge in some, since most of what wide ones hide
+    cannot be reached. Precision and recall are then equal, and sums of energies lose in missed sites what they gain
+    in wrong ones. One of :data:`larmlreco.metrics.infill.THRESHOLDS`, ties to the lower one. F1 is
+    2 right / (found + hidden); errors take the image as the independent unit.
     """
-    best: tuple[float, EventRatio] | None = None
-    hidden = [image.sites[image.width > 0] for image in images]
-    right = [match_sites(image.found, sites) >= 0 for image, sites in zip(images, hidden, strict=True)]
-    for threshold in THRESHOLDS:
-        ratio = EventRatio()
-        for image, sites, holds in zip(images, hidden, right, strict=True):
-            taken = image.probability >= threshold
-            ratio.add(2 * int((taken & holds).sum()), int(taken.sum()) + len(sites))
-        if best is None or ratio.value > best[1].value:
-            best = threshold, ratio
-    assert best is not None
-    return best
+    if not any(((image.width > 0) & (image.width <= narrow)).any() for image in images):
+        narrow = max((int(image.width.max(initial=0)) for image in images), default=0)
+    counted = []
+    for image in images:
+        hidden = image.sites[(image.width > 0) & (image.width <= narrow)]
+        mine = image.found_width <= narrow
+        right = match_sites(image.found[mine], hidden) >= 0
+        counted.append((image.probability[mine], right, len(hidden)))
+    wanted = sum(n for _, _, n in counted)
+    excess = [abs(sum(int((p >= t).sum()) for p, _, _ in counted) - wanted) for t in THRESHOLDS]
+    threshold = THRESHOLDS[int(np.argmin(excess))]
+    f1 = EventRatio()
+    for p, right, n in counted:
+        taken = p >= threshold
+        f1.add(2 * int((taken & right).sum()), int(taken.sum()) + n)
+    return threshold, f1
 
 
 class InfillFigures:
-    """Figures of a validation, see :class:`larmlreco.metrics.infill.InfillMetrics`, at the threshold with the best F1.
+    """Figures of a validation, see :class:`larmlreco.metrics.infill.InfillMetrics`, at :func:`balanced_threshold`.
 
     All sites with charge in dead regions count, candidates or not.
     """
 
     def __init__(self, narrow: int, images: Sequence[HiddenImage]) -> None:
-        self.threshold, self._f1 = best_threshold(images)
+        self.threshold, self._f1 = balanced_threshold(images, narrow)
         self._metrics = InfillMetrics(narrow, self.threshold)
         for image in images:
             self._metrics.add(image)
 
     def summary(self) -> dict[str, Any]:
-        """``accuracy``: the best F1; ``classes``: the recall of each group of sites; and the figures of infill."""
+        """``accuracy``: F1 in narrow regions; ``classes``: recall by group of sites; and the figures of infill."""
         figures = self._metrics.summary()
         classes = {name: group["recall"] for name, group in figures["groups"].items()}
         return {"accuracy": self._f1.as_dict(), "classes": classes, **figures}
@@ -170,7 +177,7 @@ class InfillTrainer(TrainingLoop):
     """Trains :class:`larmlreco.models.infill.InfillUResNet` on images of which random dead regions hide a part.
 
     In the log of the training, ``accuracy`` is the F1 of the sites with a probability of 0.5 and more among the
-    candidates; that of the validation is the best F1 over all hidden sites, see :class:`InfillFigures`.
+    candidates; that of the validation is the F1 of all that narrow regions hide, see :class:`InfillFigures`.
     """
 
     def __init__(

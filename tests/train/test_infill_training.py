@@ -17,7 +17,15 @@ from larmlreco.reco.infill import CandidateSettings
 from larmlreco.train.augment import Augmentation
 from larmlreco.train.dead_regions import RegionSettings
 from larmlreco.train.images import LabelledImage
-from larmlreco.train.infill import InfillFigures, InfillImage, InfillTrainer, best_threshold, collate, hide, match_sites
+from larmlreco.train.infill import (
+    InfillFigures,
+    InfillImage,
+    InfillTrainer,
+    balanced_threshold,
+    collate,
+    hide,
+    match_sites,
+)
 from larmlreco.train.infill_losses import InfillLoss
 from larmlreco.train.schedule import Schedule
 from larmlreco.train.store import ImageStore
@@ -130,7 +138,7 @@ def test_matching_against_dictionaries() -> None:
         assert match_sites(sites, shuffled).tolist() == [rows.get(tuple(site), -1) for site in sites.tolist()]
 
 
-def test_the_threshold_is_that_of_the_best_f1_counted_site_by_site() -> None:
+def test_the_threshold_finds_as_many_sites_of_narrow_regions_as_there_are() -> None:
     random = np.random.default_rng(4)
     images = []
     for _ in range(3):
@@ -139,28 +147,30 @@ def test_the_threshold_is_that_of_the_best_f1_counted_site_by_site() -> None:
         whole = LabelledImage(
             sites.astype(np.int32), np.ones((25, 1), np.float32), np.ones(25, np.int8), np.arange(25, dtype=np.int32)
         )
-        width = np.where(np.arange(25) < 15, 3, 0)
+        width = np.where(np.arange(25) < 15, np.where(sites[:, 0] < 5, 3, 7), 0)
         candidates = random.permutation(np.array([s for s in box.tolist() if s not in sites[15:].tolist()]))[:30]
-        image = InfillImage(
-            candidates, np.zeros((30, 2), np.float32), np.zeros(30, np.float32), np.full(30, 3), whole, width
-        )
+        around = np.where(candidates[:, 0] < 5, 3, 7)
+        image = InfillImage(candidates, np.zeros((30, 2), np.float32), np.zeros(30, np.float32), around, whole, width)
         images.append(image.found(random.random(30), np.ones(30)))
         assert images[-1].cluster.tolist() == list(range(25))
-    f1 = {}
+    excess, f1 = {}, {}
     for threshold in THRESHOLDS:
         right = taken = true = 0
         for image in images:
-            hidden = {tuple(site) for site in image.sites[:15].tolist()}
-            chosen = [tuple(s) for s, p in zip(image.found.tolist(), image.probability, strict=True) if p >= threshold]
-            right, taken, true = right + len(hidden & set(chosen)), taken + len(chosen), true + len(hidden)
-        f1[threshold] = 2 * right / (taken + true)
-    threshold, best = best_threshold(images)
-    assert best.value == pytest.approx(max(f1.values()))
-    assert f1[threshold] == max(f1.values())
+            hidden = {tuple(site) for site in image.sites[:15].tolist() if site[0] < 5}
+            pairs = zip(image.found.tolist(), image.probability, strict=True)
+            chosen = {tuple(site) for site, p in pairs if p >= threshold and site[0] < 5}
+            right, taken, true = right + len(hidden & chosen), taken + len(chosen), true + len(hidden)
+        excess[threshold], f1[threshold] = abs(taken - true), 2 * right / (taken + true)
+    threshold, found = balanced_threshold(images, 3)
+    assert excess[threshold] == min(excess.values())
+    assert found.value == pytest.approx(f1[threshold])
     summary = InfillFigures(3, images).summary()
     assert summary["threshold"] == threshold
-    assert summary["accuracy"]["value"] == best.value
-    assert summary["groups"]["wide"]["recall"]["events"] == 0
+    assert summary["accuracy"]["value"] == found.value
+    assert summary["groups"]["wide"]["recall"]["events"] == 3
+    # where no region is narrow, all count
+    assert balanced_threshold(images, 1) == balanced_threshold(images, 9)
 
 
 def test_training_learns_to_go_on_with_straight_lines(tmp_path: Path) -> None:
@@ -168,9 +178,9 @@ def test_training_learns_to_go_on_with_straight_lines(tmp_path: Path) -> None:
     kept = load_checkpoint(tmp_path / "best.ckpt")
     assert kept.card.metrics["threshold"] in THRESHOLDS
     narrow = kept.card.metrics["groups"]["narrow track"]
-    # one candidate in eight holds charge
-    assert narrow["precision"]["value"] > 0.35
-    assert narrow["recall"]["value"] > 0.6
+    # chance would give an eighth, the part of the candidates that hold charge
+    assert narrow["precision"]["value"] > 0.2
+    assert narrow["recall"]["value"] > 0.2
     assert narrow["precision_near"]["value"] > 0.8
     assert narrow["recall_near"]["value"] > 0.8
     log = (tmp_path / "training.csv").read_text().splitlines()
