@@ -1,6 +1,9 @@
 """The native engine against sums by definition, gradients by differences, and itself on other instruction sets."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -220,6 +223,84 @@ def test_same_bits_from_run_to_run_and_for_any_number_of_threads(dtype):
         torch.set_num_threads(before)
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@needs_library
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_maps_of_many_sites_are_the_same_for_any_number_of_threads(kernel):
+    """Enough sites for several pieces of work in every loop of the engine."""
+    coords = cloud(3, n=20000, low=-20, high=21)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            sites, first_row, site_of_row = native.distinct_sites(torch.cat([coords, coords]))
+            coarse, below = native.strided(sites, [kernel] * 3, [2] * 3)
+            far = native.submanifold_map(sites, [3] * 3, [9] * 3)
+            results.append([sites, first_row, site_of_row, coarse, *below, *far])
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+    assert sorted(rows_of(results[0][0])) == sorted(rows_of(coords))
+
+
+LEVELS = """
+import multiprocessing, subprocess, sys, threading, torch
+from larmlreco.sparse import native
+coords = torch.stack([torch.arange(30000) * step // 1000 % 97 for step in (0, 61, 1003, 7919)], 1)
+
+def levels(count):
+    for _ in range(count):
+        sites, _, _ = native.distinct_sites(coords)
+        for _ in range(3):
+            native.submanifold_map(sites, [3] * 3, [1] * 3)
+            sites, below = native.strided(sites, [2] * 3, [2] * 3)
+        features = torch.ones(len(below[7]), 1)
+        native.convolve(features, torch.ones(8, 1, 8), None, below, len(sites), False, None, 0.0)
+
+torch.set_num_threads(2)
+"""
+
+WAYS = {
+    "more threads than cores": """
+torch.set_num_threads(8)
+levels(5)
+""",
+    "several callers": """
+callers = [threading.Thread(target=levels, args=(3,)) for _ in range(3)]
+[caller.start() for caller in callers]
+[caller.join() for caller in callers]
+""",
+    "the child of a fork": """
+levels(1)
+child = multiprocessing.get_context("fork").Process(target=levels, args=(1,))
+child.start()
+child.join()
+assert child.exitcode == 0
+""",
+    "a busy machine": """
+busy = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(8)]
+levels(10)
+[process.kill() for process in busy]
+""",
+}
+
+
+@needs_library
+@pytest.mark.parametrize("way", WAYS)
+def test_the_engine_never_waits_for_threads_that_do_not_run(way, tmp_path):
+    """OpenMP ends a loop when its last thread is there: never after a fork, very late on a machine with other work."""
+    program = tmp_path / "program.py"
+    program.write_text(LEVELS + WAYS[way] + "print('done')\n")
+    running = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        printed, _ = running.communicate(timeout=120)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    assert printed == "done\n"
 
 
 @needs_library

@@ -73,6 +73,31 @@ void for_chunks(int64_t n, const Parallel& parallel, const Work& work) {
   });
 }
 
+// Calls work(block) for every block, several of them in one piece.
+template <class Work>
+void for_blocks(int64_t blocks, const Parallel& parallel, const Work& work) {
+  constexpr int64_t kTogether = 8;
+  parallel((blocks + kTogether - 1) / kTogether, [&](int64_t piece) {
+    for (int64_t block = piece * kTogether; block < std::min(blocks, (piece + 1) * kTogether); ++block) work(block);
+  });
+}
+
+// Numbers the items of [0, n) at which starts(i) is true: calls work(first number of the chunk, first, last) for each
+// chunk, after ready(how many there are).
+template <class Starts, class Ready, class Work>
+void number_starts(int64_t n, const Parallel& parallel, const Starts& starts, const Ready& ready, const Work& work) {
+  std::vector<int64_t> before((n + kChunkSites - 1) / kChunkSites + 1, 0);
+  for_chunks(n, parallel, [&](int64_t chunk, int64_t first, int64_t last) {
+    int64_t count = 0;
+    for (int64_t i = first; i < last; ++i) count += starts(i);
+    before[chunk + 1] = count;
+  });
+  std::partial_sum(before.begin(), before.end(), before.begin());
+  ready(before.back());
+  for_chunks(n, parallel,
+             [&](int64_t chunk, int64_t first, int64_t last) { work(before[chunk], first, last); });
+}
+
 struct Box {
   std::array<int64_t, kMaxDims + 1> low, high;
 };
@@ -155,27 +180,37 @@ struct SortedSites {
   Buffer<int32_t> row;
 };
 
-void radix_sort(Buffer<uint64_t>& key, Buffer<int32_t>& row, int bits) {
+// Stable, so the result does not depend on the pieces that the threads take.
+void radix_sort(Buffer<uint64_t>& key, Buffer<int32_t>& row, int bits, const Parallel& parallel) {
   constexpr int kDigit = 11;
-  const int64_t n = key.size;
+  constexpr int64_t kValues = 1 << kDigit, kMostPieces = 16;
+  const int64_t n = key.size, pieces = std::clamp<int64_t>(n / kChunkSites, 1, kMostPieces);
   Buffer<uint64_t> other_key(n);
   Buffer<int32_t> other_row(n);
-  std::vector<int64_t> place(1 << kDigit);
+  std::vector<int64_t> place(pieces * kValues);
   for (int shift = 0; shift < bits; shift += kDigit) {
-    std::fill(place.begin(), place.end(), 0);
-    const uint64_t mask = (1u << kDigit) - 1;
-    for (int64_t i = 0; i < n; ++i) ++place[(key[i] >> shift) & mask];
+    const auto digit = [&](int64_t i) { return static_cast<int64_t>(key[i] >> shift) & (kValues - 1); };
+    parallel(pieces, [&](int64_t piece) {
+      int64_t* count = place.data() + piece * kValues;
+      std::fill(count, count + kValues, 0);
+      for (int64_t i = n * piece / pieces; i < n * (piece + 1) / pieces; ++i) ++count[digit(i)];
+    });
     int64_t sum = 0;
-    for (auto& p : place) {
-      const int64_t count = p;
-      p = sum;
-      sum += count;
-    }
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t to = place[(key[i] >> shift) & mask]++;
-      other_key[to] = key[i];
-      other_row[to] = row[i];
-    }
+    for (int64_t value = 0; value < kValues; ++value)
+      for (int64_t piece = 0; piece < pieces; ++piece) {
+        int64_t& p = place[piece * kValues + value];
+        const int64_t count = p;
+        p = sum;
+        sum += count;
+      }
+    parallel(pieces, [&](int64_t piece) {
+      int64_t* next = place.data() + piece * kValues;
+      for (int64_t i = n * piece / pieces; i < n * (piece + 1) / pieces; ++i) {
+        const int64_t to = next[digit(i)]++;
+        other_key[to] = key[i];
+        other_row[to] = row[i];
+      }
+    });
     std::swap(key, other_key);
     std::swap(row, other_row);
   }
@@ -204,15 +239,23 @@ SortedSites sort_sites(const Coordinates& sites, const Parallel& parallel) {
     if (!rising) in_order = false;
     used |= bits;
   });
-  if (!in_order) radix_sort(sorted.key, sorted.row, bit_width(used));
+  if (!in_order) radix_sort(sorted.key, sorted.row, bit_width(used), parallel);
   return sorted;
 }
 
-void require_distinct(const SortedSites& sites, const char* which) {
-  for (int64_t p = 1; p < sites.key.size; ++p)
-    if (sites.key[p] == sites.key[p - 1])
-      throw BadInput(std::string("expected distinct ") + which + " sites, got rows " + std::to_string(sites.row[p - 1]) +
-                     " and " + std::to_string(sites.row[p]) + " with the same coordinates");
+void require_distinct(const SortedSites& sites, const char* which, const Parallel& parallel) {
+  std::atomic<int64_t> twice{sites.key.size};
+  for_chunks(sites.key.size, parallel, [&](int64_t, int64_t first, int64_t last) {
+    for (int64_t p = std::max<int64_t>(first, 1); p < last; ++p) {
+      if (sites.key[p] != sites.key[p - 1]) continue;
+      for (int64_t least = twice; p < least && !twice.compare_exchange_weak(least, p);) continue;
+      return;
+    }
+  });
+  const int64_t p = twice;
+  if (p < sites.key.size)
+    throw BadInput(std::string("expected distinct ") + which + " sites, got rows " + std::to_string(sites.row[p - 1]) +
+                   " and " + std::to_string(sites.row[p]) + " with the same coordinates");
 }
 
 // Open addressing with at least half of the slots free.
@@ -257,24 +300,30 @@ std::vector<std::array<int64_t, kMaxDims>> tap_offsets(const Kernel& kernel) {
 }
 
 // ------------------------------------------------------------------------- pairs in any order into blocks
-// `each(visit)` calls visit(place of the output site, row of the input site, tap) for every pair, the same each time.
+// `each(block, visit)` calls visit(place of the output site, row of the input site, tap) for every pair of an output
+// block, the same each time.
 template <class Each>
-BlockMap block_pairs(const Each& each, int64_t pairs, const SortedSites& output, int64_t taps) {
+BlockMap block_pairs(const Each& each, int64_t pairs, const SortedSites& output, int64_t taps,
+                     const Parallel& parallel) {
   BlockMap map;
   map.taps = taps;
-  const int64_t n = output.key.size, lists = blocks_of(n) * taps;
+  const int64_t n = output.key.size, blocks = blocks_of(n), lists = blocks * taps;
   map.begin = Buffer<int64_t>(lists + 1);
   std::fill(map.begin.begin(), map.begin.begin() + lists + 1, 0);
-  each([&](int64_t place, int32_t, int64_t tap) { ++map.begin[place / kBlockRows * taps + tap + 1]; });
+  for_blocks(blocks, parallel, [&](int64_t block) {
+    int64_t* count = map.begin.begin() + block * taps + 1;
+    each(block, [&](int64_t, int32_t, int64_t tap) { ++count[tap]; });
+  });
   std::partial_sum(map.begin.begin(), map.begin.begin() + lists + 1, map.begin.begin());
-  Buffer<int64_t> next(lists);
-  std::copy(map.begin.begin(), map.begin.begin() + lists, next.begin());
   map.input = Buffer<int32_t>(pairs);
   map.output = Buffer<uint8_t>(pairs);
-  each([&](int64_t place, int32_t row, int64_t tap) {
-    const int64_t to = next[place / kBlockRows * taps + tap]++;
-    map.input[to] = row;
-    map.output[to] = static_cast<uint8_t>(place % kBlockRows);
+  for_blocks(blocks, parallel, [&](int64_t block) {
+    std::vector<int64_t> next(map.begin.begin() + block * taps, map.begin.begin() + (block + 1) * taps);
+    each(block, [&](int64_t place, int32_t row, int64_t tap) {
+      const int64_t to = next[tap]++;
+      map.input[to] = row;
+      map.output[to] = static_cast<uint8_t>(place % kBlockRows);
+    });
   });
   map.output_rows = Buffer<int32_t>(n);
   std::copy(output.row.begin(), output.row.begin() + n, map.output_rows.begin());
@@ -289,64 +338,87 @@ struct Pair {
 
 // Every pair of the relation, by a lookup for each output site and tap: any kernel, stride and dilation.
 std::vector<Pair> find_pairs(const Coordinates& input, const SortedSites& sorted_input, const Coordinates& output,
-                             const SortedSites& sorted_output, const Kernel& kernel) {
-  std::vector<Pair> pairs;
+                             const SortedSites& sorted_output, const Kernel& kernel, const Parallel& parallel) {
   Table table(input.n);
   for (int64_t p = 0; p < input.n; ++p) table.insert(sorted_input.key[p], static_cast<int32_t>(p));
   const auto offsets = tap_offsets(kernel);
-  for (int64_t p = 0; p < output.n; ++p) {
-    const int64_t* site = output.row(sorted_output.row[p]);
-    for (size_t k = 0; k < offsets.size(); ++k) {
-      std::array<int64_t, kMaxDims + 1> at{site[0], 0, 0, 0};
-      bool in_range = true;
-      for (int a = 0; a < kernel.dims; ++a) {
-        int64_t scaled = 0;
-        in_range = in_range && !__builtin_mul_overflow(site[1 + a], kernel.stride[a], &scaled) &&
-                   !__builtin_add_overflow(scaled, offsets[k][a], &at[1 + a]);
+  std::vector<std::vector<Pair>> parts((output.n + kChunkSites - 1) / kChunkSites);
+  for_chunks(output.n, parallel, [&](int64_t chunk, int64_t first, int64_t last) {
+    std::vector<Pair>& pairs = parts[chunk];
+    for (int64_t p = first; p < last; ++p) {
+      const int64_t* site = output.row(sorted_output.row[p]);
+      for (size_t k = 0; k < offsets.size(); ++k) {
+        std::array<int64_t, kMaxDims + 1> at{site[0], 0, 0, 0};
+        bool in_range = true;
+        for (int a = 0; a < kernel.dims; ++a) {
+          int64_t scaled = 0;
+          in_range = in_range && !__builtin_mul_overflow(site[1 + a], kernel.stride[a], &scaled) &&
+                     !__builtin_add_overflow(scaled, offsets[k][a], &at[1 + a]);
+        }
+        if (!in_range || !sorted_input.packing.holds(at.data())) continue;
+        const int32_t found = table.find(sorted_input.packing.key(at.data()));
+        if (found >= 0) pairs.push_back({static_cast<int32_t>(p), found, static_cast<int32_t>(k)});
       }
-      if (!in_range || !sorted_input.packing.holds(at.data())) continue;
-      const int32_t found = table.find(sorted_input.packing.key(at.data()));
-      if (found >= 0) pairs.push_back({static_cast<int32_t>(p), found, static_cast<int32_t>(k)});
     }
+  });
+  size_t all = 0;
+  for (const auto& part : parts) all += part.size();
+  std::vector<Pair> pairs;
+  pairs.reserve(all);
+  for (auto& part : parts) {
+    pairs.insert(pairs.end(), part.begin(), part.end());
+    part = std::vector<Pair>();
   }
   return pairs;
 }
 
-BlockMap block_forward(const std::vector<Pair>& pairs, const SortedSites& input, const SortedSites& output,
-                       int64_t taps) {
+// The pairs, gathered by output site or (transposed) by input site.
+BlockMap block_pairs(std::vector<Pair> pairs, bool transposed, const SortedSites& input, const SortedSites& output,
+                     int64_t taps, const Parallel& parallel) {
+  if (transposed)
+    std::stable_sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) { return a.input < b.input; });
+  const auto place = [transposed](const Pair& pair) { return transposed ? pair.input : pair.output; };
+  const auto from = [&](int64_t block) {
+    return std::partition_point(pairs.begin(), pairs.end(),
+                                [&](const Pair& pair) { return place(pair) < block * kBlockRows; });
+  };
   return block_pairs(
-      [&](const auto& visit) {
-        for (const Pair& pair : pairs) visit(pair.output, input.row[pair.input], pair.tap);
+      [&](int64_t block, const auto& visit) {
+        const auto end = from(block + 1);
+        for (auto pair = from(block); pair != end; ++pair)
+          visit(place(*pair), transposed ? output.row[pair->output] : input.row[pair->input], pair->tap);
       },
-      static_cast<int64_t>(pairs.size()), output, taps);
-}
-
-BlockMap block_transposed(const std::vector<Pair>& pairs, const SortedSites& input, const SortedSites& output,
-                          int64_t taps) {
-  return block_pairs(
-      [&](const auto& visit) {
-        for (const Pair& pair : pairs) visit(pair.input, output.row[pair.output], pair.tap);
-      },
-      static_cast<int64_t>(pairs.size()), input, taps);
+      static_cast<int64_t>(pairs.size()), transposed ? input : output, taps, parallel);
 }
 
 // ------------------------------------------------------------------ submanifold kernels of short reach
 // The sites of a brick and of its neighbours fill a small window of rows, in which every tap is one load.
 class Bricks {
  public:
-  explicit Bricks(const SortedSites& sites)
+  Bricks(const SortedSites& sites, const Parallel& parallel)
       : dims_(sites.packing.dims), side_(dims_ == 2 ? 8 : 4), axis_bits_(sites.packing.axis_bits) {
     const int64_t n = sites.key.size;
-    for (int64_t p = 0; p < n; ++p) {
-      const uint64_t key = sites.key[p] >> kBrickBits;
-      if (p == 0 || key != key_.back()) {
-        key_.push_back(key);
-        start_.push_back(static_cast<int32_t>(p));
-        mask_.push_back(0);
-      }
-      mask_.back() |= uint64_t{1} << (sites.key[p] & 63);
-    }
-    start_.push_back(static_cast<int32_t>(n));
+    const auto is_first = [&](int64_t p) {
+      return p == 0 || sites.key[p] >> kBrickBits != sites.key[p - 1] >> kBrickBits;
+    };
+    number_starts(
+        n, parallel, is_first,
+        [&](int64_t bricks) {
+          key_ = Buffer<uint64_t>(bricks);
+          mask_ = Buffer<uint64_t>(bricks);
+          start_ = Buffer<int32_t>(bricks + 1);
+          start_[bricks] = static_cast<int32_t>(n);
+        },
+        [&](int64_t brick, int64_t first, int64_t last) {
+          for (int64_t p = first; p < last; ++p) {
+            if (!is_first(p)) continue;
+            key_[brick] = sites.key[p] >> kBrickBits;
+            start_[brick] = static_cast<int32_t>(p);
+            uint64_t mask = 0;
+            for (int64_t q = p; q < n && (q == p || !is_first(q)); ++q) mask |= uint64_t{1} << (sites.key[q] & 63);
+            mask_[brick++] = mask;
+          }
+        });
     table_.reset(new Table(size()));
     for (int64_t b = 0; b < size(); ++b) table_->insert(key_[b], static_cast<int32_t>(b));
     for (int cell = 0; cell < 64; ++cell)
@@ -356,11 +428,12 @@ class Bricks {
         cell_[cell][a] = c;
       }
   }
-  int64_t size() const { return static_cast<int64_t>(key_.size()); }
+  int64_t size() const { return key_.size; }
   int64_t start(int64_t brick) const { return start_[brick]; }
   uint64_t mask(int64_t brick) const { return mask_[brick]; }  // bit c: cell c holds a site
   int64_t brick_at(int64_t place) const {
-    return std::upper_bound(start_.begin(), start_.end(), static_cast<int32_t>(place)) - start_.begin() - 1;
+    return std::upper_bound(start_.begin(), start_.begin() + start_.size, static_cast<int32_t>(place)) -
+           start_.begin() - 1;
   }
   int side() const { return side_; }
   int64_t cell(int index, int axis) const { return cell_[index][axis]; }
@@ -385,9 +458,9 @@ class Bricks {
   int dims_;
   int side_;
   int axis_bits_;
-  std::vector<uint64_t> key_;
-  std::vector<uint64_t> mask_;
-  std::vector<int32_t> start_;
+  Buffer<uint64_t> key_;
+  Buffer<uint64_t> mask_;
+  Buffer<int32_t> start_;
   std::unique_ptr<Table> table_;
   std::array<std::array<int64_t, kMaxDims>, 64> cell_{};
 };
@@ -402,7 +475,7 @@ struct Chunk {
 BlockMap brick_map(const SortedSites& sites, const Kernel& kernel, int64_t reach, const Parallel& parallel) {
   const int dims = kernel.dims;
   const int64_t n = sites.key.size, taps = kernel.taps();
-  const Bricks bricks(sites);
+  const Bricks bricks(sites, parallel);
   const int64_t side = bricks.side(), width = side + 2 * reach;
   std::array<int64_t, kMaxDims> step{};
   int64_t volume = 1;
@@ -526,25 +599,31 @@ BlockMap brick_map(const SortedSites& sites, const Kernel& kernel, int64_t reach
 
 int64_t floor_divide(int64_t value, int64_t by) { return value / by - (value % by < 0 ? 1 : 0); }
 
-UniqueSites distinct(const Coordinates& coordinates, const SortedSites& sorted) {
+UniqueSites distinct(const Coordinates& coordinates, const SortedSites& sorted, const Parallel& parallel) {
   const int64_t rows = coordinates.n;
+  const int width = 1 + coordinates.dims;
+  const auto is_first = [&](int64_t p) { return p == 0 || sorted.key[p] != sorted.key[p - 1]; };
   UniqueSites unique;
   unique.inverse = Buffer<int32_t>(rows);
-  for (int64_t p = 0; p < rows; ++p) {
-    if (p == 0 || sorted.key[p] != sorted.key[p - 1]) ++unique.n;
-    unique.inverse[sorted.row[p]] = static_cast<int32_t>(unique.n - 1);
-  }
-  const int width = 1 + coordinates.dims;
-  unique.coordinates = Buffer<int64_t>(unique.n * width);
-  unique.first = Buffer<int32_t>(unique.n);
-  int64_t site = -1;
-  for (int64_t p = 0; p < rows; ++p) {
-    if (p > 0 && sorted.key[p] == sorted.key[p - 1]) continue;
-    ++site;
-    unique.first[site] = sorted.row[p];
-    std::copy(coordinates.row(sorted.row[p]), coordinates.row(sorted.row[p]) + width,
-              unique.coordinates.begin() + site * width);
-  }
+  number_starts(
+      rows, parallel, is_first,
+      [&](int64_t sites) {
+        unique.n = sites;
+        unique.coordinates = Buffer<int64_t>(sites * width);
+        unique.first = Buffer<int32_t>(sites);
+      },
+      [&](int64_t number, int64_t first, int64_t last) {
+        int64_t site = number - 1;
+        for (int64_t p = first; p < last; ++p) {
+          const int32_t row = sorted.row[p];
+          if (is_first(p)) {
+            ++site;
+            unique.first[site] = row;
+            std::copy_n(coordinates.row(row), width, unique.coordinates.begin() + site * width);
+          }
+          unique.inverse[row] = static_cast<int32_t>(site);
+        }
+      });
   return unique;
 }
 
@@ -560,7 +639,7 @@ SortedSites in_order(int64_t n) {
 }  // namespace
 
 UniqueSites unique_sites(const Coordinates& coordinates, const Parallel& parallel) {
-  return distinct(coordinates, sort_sites(coordinates, parallel));
+  return distinct(coordinates, sort_sites(coordinates, parallel), parallel);
 }
 
 StridedSites strided_sites(const Coordinates& sites, const Kernel& kernel, const Parallel& parallel) {
@@ -585,48 +664,65 @@ StridedSites strided_sites(const Coordinates& sites, const Kernel& kernel, const
   });
   const Coordinates all{parents.begin(), sites.n, sites.dims};
   StridedSites result;
-  result.coarse = distinct(all, sort_sites(all, parallel));
+  result.coarse = distinct(all, sort_sites(all, parallel), parallel);
   const Coordinates coarse{result.coarse.coordinates.begin(), result.coarse.n, sites.dims};
   if (!tiles) {
     result.map = relation_map(sites, coarse, kernel, parallel);
     return result;
   }
   const SortedSites sorted = sort_sites(sites, parallel);
-  require_distinct(sorted, "input");
+  require_distinct(sorted, "input", parallel);
   const auto& parent = result.coarse.inverse;
-  result.map.forward = block_pairs(
-      [&](const auto& visit) {
-        for (int64_t i = 0; i < sites.n; ++i) visit(parent[i], static_cast<int32_t>(i), tap[i]);
-      },
-      sites.n, in_order(coarse.n), kernel.taps());
   result.map.transposed = block_pairs(
-      [&](const auto& visit) {
-        for (int64_t p = 0; p < sites.n; ++p) visit(p, parent[sorted.row[p]], tap[sorted.row[p]]);
+      [&](int64_t block, const auto& visit) {
+        const int64_t end = std::min(sites.n, (block + 1) * kBlockRows);
+        for (int64_t p = block * kBlockRows; p < end; ++p) visit(p, parent[sorted.row[p]], tap[sorted.row[p]]);
       },
-      sites.n, sorted, kernel.taps());
+      sites.n, sorted, kernel.taps(), parallel);
+  // Fine sites by parent: as they are where the order of the fine sites survived the division.
+  Buffer<int32_t> row(sites.n);
+  std::copy_n(sorted.row.begin(), sites.n, row.begin());
+  const auto by_parent = [&](int32_t a, int32_t b) { return parent[a] < parent[b]; };
+  std::atomic<bool> in_parents_order{true};
+  for_chunks(sites.n, parallel, [&](int64_t, int64_t first, int64_t last) {
+    if (!std::is_sorted(row.begin() + std::max<int64_t>(first - 1, 0), row.begin() + last, by_parent))
+      in_parents_order = false;
+  });
+  if (!in_parents_order) std::stable_sort(row.begin(), row.begin() + sites.n, by_parent);
+  const auto from = [&](int64_t block) {
+    return std::partition_point(row.begin(), row.begin() + sites.n,
+                                [&](int32_t i) { return parent[i] < block * kBlockRows; });
+  };
+  result.map.forward = block_pairs(
+      [&](int64_t block, const auto& visit) {
+        const int32_t* end = from(block + 1);
+        for (const int32_t* i = from(block); i != end; ++i) visit(parent[*i], *i, tap[*i]);
+      },
+      sites.n, in_order(coarse.n), kernel.taps(), parallel);
   return result;
 }
 
 BlockMap submanifold_map(const Coordinates& sites, const Kernel& kernel, const Parallel& parallel) {
   const SortedSites sorted = sort_sites(sites, parallel);
-  require_distinct(sorted, "input");
+  require_distinct(sorted, "input", parallel);
   int64_t reach = 0;
   for (int a = 0; a < kernel.dims; ++a) {
     const int64_t centre = kernel.centre(a);
     reach = std::max(reach, kernel.dilation[a] * std::max(centre, kernel.size[a] - 1 - centre));
   }
   if (reach <= (kernel.dims == 2 ? 8 : 4)) return brick_map(sorted, kernel, reach, parallel);
-  return block_forward(find_pairs(sites, sorted, sites, sorted, kernel), sorted, sorted, kernel.taps());
+  return block_pairs(find_pairs(sites, sorted, sites, sorted, kernel, parallel), false, sorted, sorted, kernel.taps(), parallel);
 }
 
 MapPair relation_map(const Coordinates& input, const Coordinates& output, const Kernel& kernel,
                      const Parallel& parallel) {
   const SortedSites sorted_input = sort_sites(input, parallel), sorted_output = sort_sites(output, parallel);
-  require_distinct(sorted_input, "input");
-  require_distinct(sorted_output, "output");
-  const auto pairs = find_pairs(input, sorted_input, output, sorted_output, kernel);
-  return {block_forward(pairs, sorted_input, sorted_output, kernel.taps()),
-          block_transposed(pairs, sorted_input, sorted_output, kernel.taps())};
+  require_distinct(sorted_input, "input", parallel);
+  require_distinct(sorted_output, "output", parallel);
+  const auto pairs = find_pairs(input, sorted_input, output, sorted_output, kernel, parallel);
+  const int64_t taps = kernel.taps();
+  return {block_pairs(pairs, false, sorted_input, sorted_output, taps, parallel),
+          block_pairs(pairs, true, sorted_input, sorted_output, taps, parallel)};
 }
 
 }  // namespace larmlreco

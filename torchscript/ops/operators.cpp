@@ -5,6 +5,9 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include <pthread.h>
+#include <time.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -62,13 +65,37 @@ double fma_peak_gflops(double seconds) {
 }
 
 // --------------------------------------------------------------------------------------------- threads
+std::atomic<bool> forked{false};
+std::atomic<int64_t> alone_until{0};  // on the monotonic clock, nanoseconds
+
+int64_t nanoseconds(clockid_t clock) {
+  timespec time;
+  clock_gettime(clock, &time);
+  return int64_t{1000000000} * time.tv_sec + time.tv_nsec;
+}
+
 // libtorch's threads take the next piece when they are done with one: pieces differ in cost.
+//
+// Such a loop ends when the last of its threads has come to the end of it, even one that found nothing left to do. On
+// a machine with more work than cores it may take a tenth of a second until the system lets that thread run, and
+// every loop would pay that. So a loop that took longer than all its work together is followed by loops on the
+// caller's thread alone, for long enough that the time lost in this way stays small. In the child of a fork the threads
+// of its parent do not exist, and waiting for them would never end: there, too, the caller's thread does everything.
 void parallel(int64_t n, const std::function<void(int64_t)>& work) {
-  std::atomic<int64_t> next{0};
-  at::parallel_for(0, std::min<int64_t>(n, at::get_num_threads()), 1, [&](int64_t first, int64_t last) {
+  constexpr int64_t kWorthNoting = 1000000, kPatience = 50, kLongest = 2000000000;
+  static const int watched = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+  const int64_t threads = std::min<int64_t>(n, at::get_num_threads()), begin = nanoseconds(CLOCK_MONOTONIC);
+  if (threads <= 1 || watched != 0 || forked || begin < alone_until || at::in_parallel_region())
+    return larmlreco::serial(n, work);
+  std::atomic<int64_t> next{0}, spent{0};
+  at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
+    const int64_t start = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
     for (int64_t worker = first; worker < last; ++worker)
       for (int64_t i = next++; i < n; i = next++) work(i);
+    spent += nanoseconds(CLOCK_THREAD_CPUTIME_ID) - start;
   });
+  const int64_t end = nanoseconds(CLOCK_MONOTONIC), lost = end - begin - spent;
+  if (lost > kWorthNoting) alone_until = end + std::min(kPatience * lost, kLongest);
 }
 
 // ----------------------------------------------------------------------------------------------- sites
@@ -127,12 +154,19 @@ Kernel kernel_of(int dims, at::IntArrayRef size, at::IntArrayRef stride, at::Int
   return kernel;
 }
 
+Tensor widened(const Buffer<int32_t>& numbers) {
+  return checked([&] {
+    Buffer<int64_t> wide(numbers.size);
+    std::copy_n(numbers.begin(), numbers.size, wide.begin());
+    return as_tensor(std::move(wide), {numbers.size}, at::kLong);
+  });
+}
+
 std::tuple<Tensor, Tensor, Tensor> distinct_sites(const Tensor& coordinates) {
   const Tensor rows = check_sites(coordinates, "distinct_sites");
   auto unique = checked([&] { return larmlreco::unique_sites(coordinates_of(rows), parallel); });
   return {as_tensor(std::move(unique.coordinates), {unique.n, rows.size(1)}, at::kLong),
-          as_tensor(std::move(unique.first), {unique.n}, at::kInt).to(at::kLong),
-          as_tensor(std::move(unique.inverse), {rows.size(0)}, at::kInt).to(at::kLong)};
+          widened(unique.first), widened(unique.inverse)};
 }
 
 void append(std::vector<Tensor>& list, BlockMap&& map) {
@@ -509,6 +543,12 @@ Tensor weight_gradient_meta(const Tensor& features, const Tensor& gradient, at::
   return at::empty_symint({std::move(taps), features.sym_size(1), gradient.sym_size(1)}, features.options());
 }
 
+// ------------------------------------------------------------------------------------------- other devices
+void refuse(const c10::OperatorHandle& op, torch::jit::Stack*) {
+  TORCH_CHECK_NOT_IMPLEMENTED(false, op.schema().name(), ": the native engine runs on the CPU, got tensors on a GPU: ",
+                              "use the portable engine (or the portable archive) there");
+}
+
 }  // namespace
 
 TORCH_LIBRARY(larmlreco, m) {
@@ -545,4 +585,10 @@ TORCH_LIBRARY_IMPL(larmlreco, Autograd, m) {
 TORCH_LIBRARY_IMPL(larmlreco, Meta, m) {
   m.impl("convolve", convolve_meta);
   m.impl("weight_gradient", weight_gradient_meta);
+}
+
+TORCH_LIBRARY_IMPL(larmlreco, CUDA, m) {
+  for (const char* name : {"distinct_sites", "strided_sites", "submanifold_map", "joining_map", "map_pairs", "convolve",
+                           "weight_gradient"})
+    m.impl(name, torch::CppFunction::makeFromBoxedFunction<&refuse>());
 }

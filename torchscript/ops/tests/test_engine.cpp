@@ -205,18 +205,53 @@ void test_maps(int dims, int64_t n, int64_t low, int64_t high) {
     }
 }
 
+template <class T>
+bool same(const Buffer<T>& a, const Buffer<T>& b) {
+  return a.size == b.size && std::equal(a.begin(), a.begin() + a.size, b.begin());
+}
+
+bool same(const BlockMap& a, const BlockMap& b) {
+  return a.taps == b.taps && same(a.input, b.input) && same(a.output, b.output) && same(a.begin, b.begin) &&
+         same(a.output_rows, b.output_rows);
+}
+
+bool same(const UniqueSites& a, const UniqueSites& b) {
+  return a.n == b.n && same(a.coordinates, b.coordinates) && same(a.first, b.first) && same(a.inverse, b.inverse);
+}
+
 // Enough sites for several pieces of work in every loop.
 void test_threads() {
-  const auto rows = cloud(3, 20000, -30, 30, 2);
+  const auto rows = cloud(3, 40000, -30, 30, 2);
   const Coordinates sites = view(rows, 3);
-  const Kernel around{3, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}}, halving{3, {2, 2, 2}, {2, 2, 2}, {1, 1, 1}};
-  const auto map = submanifold_map(sites, around, two_threads);
-  check(pairs_of(map) == pairs_by_definition(sites, sites, around), "submanifold map of many sites");
-  const auto strided = strided_sites(sites, halving, two_threads);
-  const Coordinates coarse{strided.coarse.coordinates.begin(), strided.coarse.n, 3};
-  check(pairs_of(strided.map.forward) == pairs_by_definition(sites, coarse, halving), "strided map of many sites");
-  const auto other = submanifold_map(sites, around, serial);
-  check(std::equal(map.input.begin(), map.input.begin() + map.input.size, other.input.begin()), "threads change a map");
+  const auto expect_same = [&](bool good, const std::string& what) { check(good, "threads change " + what); };
+  for (const int64_t dilation : {1, 7}) {
+    const Kernel around{3, {3, 3, 3}, {1, 1, 1}, {dilation, dilation, dilation}};
+    const auto map = submanifold_map(sites, around, two_threads);
+    check(pairs_of(map) == pairs_by_definition(sites, sites, around), "submanifold map of many sites");
+    expect_same(same(map, submanifold_map(sites, around, serial)), "a submanifold map");
+  }
+  for (const int64_t size : {2, 3}) {
+    const Kernel halving{3, {size, size, size}, {2, 2, 2}, {1, 1, 1}};
+    const auto strided = strided_sites(sites, halving, two_threads), other = strided_sites(sites, halving, serial);
+    const Coordinates coarse{strided.coarse.coordinates.begin(), strided.coarse.n, 3};
+    const auto expected = pairs_by_definition(sites, coarse, halving);
+    check(pairs_of(strided.map.forward) == expected, "strided map of many sites");
+    check(pairs_of(strided.map.transposed) == reversed(expected), "transposed map of many sites");
+    expect_same(same(strided.coarse, other.coarse), "coarse sites");
+    expect_same(same(strided.map.forward, other.map.forward), "a strided map");
+    expect_same(same(strided.map.transposed, other.map.transposed), "a transposed map");
+  }
+  auto twice = rows;
+  twice.insert(twice.end(), rows.begin(), rows.end());
+  const auto unique = unique_sites(view(twice, 3), two_threads);
+  check(unique.n == sites.n, "each of many sites is there once");
+  bool first = true, found = true;
+  for (int64_t i = 0; i < sites.n; ++i) {
+    first = first && unique.first[unique.inverse[i]] == i && unique.inverse[i] == unique.inverse[i + sites.n];
+    found = found && std::equal(sites.row(i), sites.row(i) + 4, unique.coordinates.begin() + unique.inverse[i] * 4);
+  }
+  check(first && found, "sites of rows that come twice");
+  expect_same(same(unique, unique_sites(view(twice, 3), serial)), "distinct sites");
 }
 
 template <class F>
@@ -244,6 +279,10 @@ void test_limits() {
   check(pairs_of(map) == pairs_by_definition(view(rows, 3), view(rows, 3), kernel), "far corner");
   const std::vector<int64_t> twice{0, 1, 2, 3, 0, 4, 5, 6, 0, 1, 2, 3};
   check_refused([&] { submanifold_map(view(twice, 3), kernel, serial); }, "rows 0 and 2", "duplicates");
+  std::vector<int64_t> line;
+  for (int64_t i = 0; i < 30000; ++i) line.insert(line.end(), {0, 0, i == 29999 ? 20000 : i, 0});
+  for (const Parallel& parallel : {Parallel(serial), Parallel(two_threads)})
+    check_refused([&] { submanifold_map(view(line, 3), kernel, parallel); }, "rows 20000 and 29999", "a late duplicate");
   const auto unique = unique_sites(view(twice, 3), two_threads);
   check(unique.n == 2 && unique.inverse[0] == unique.inverse[2] && unique.first[unique.inverse[0]] == 0, "unique sites");
 }
