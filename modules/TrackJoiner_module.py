@@ -30,6 +30,9 @@ class TrackJoiner(Producer):
         )
         hits: bool = parameter(False, doc="whether the clusters have links to hits, which go with them")
         max_gap: float = parameter(80.0, doc="longest gap within a track", unit="voxel", minimum=0)
+        overlap: float = parameter(
+            25.0, doc="length over which two pieces may lie side by side", unit="voxel", minimum=0
+        )
         offset: float = parameter(3.5, doc="an end may lie beside the other's line by this", unit="voxel", minimum=0)
         slope: float = parameter(0.1, doc="and by this part of the gap", minimum=0)
         min_cosine: float = parameter(
@@ -43,6 +46,9 @@ class TrackJoiner(Producer):
         )
         beside: float = parameter(
             3.0, doc="distance of short pieces from the track that they join", unit="voxel", minimum=0
+        )
+        covered: float = parameter(
+            0.7, doc="part of a piece that lies beside a larger one of its class, to be joined", minimum=0, maximum=1
         )
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:

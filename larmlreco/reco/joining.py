@@ -29,14 +29,17 @@ _PASSES = 5
 class JoinOptions:
     """Options of :func:`join_tracks`; lengths in voxels.
 
-    ``max_gap``: longest gap; ``offset`` and ``slope``: an end may lie beside the line of the other one by
-    ``offset + slope * gap``; ``min_cosine``: least cosine of the angle between the directions of the two pieces, and
-    ``near_cosine`` where the gap is at most ``near``; ``reach``: length over which a direction is measured, pieces
-    shorter than half of it have none; ``other_class``: pieces of the other track class (a Bragg peak) up to this length
-    are joined too; ``beside``: distance of short pieces from the track that they join.
+    ``max_gap``: longest gap; ``overlap``: length over which two pieces may lie side by side; ``offset`` and ``slope``:
+    an end may lie beside the line of the other one by ``offset + slope * gap``; ``min_cosine``: least cosine of the
+    angle between the directions of the two pieces, and ``near_cosine`` where the gap is at most ``near``; ``reach``:
+    length over which a direction is measured, pieces shorter than half of it have none; ``other_class``: pieces of the
+    other track class (a Bragg peak) up to this length are joined too; ``beside``: distance of short pieces from the
+    track that they join, and of pieces that lie beside a larger one of their class with at least the part ``covered``
+    of their voxels.
     """
 
     max_gap: float = 80.0
+    overlap: float = 25.0
     offset: float = 3.5
     slope: float = 0.1
     min_cosine: float = 0.95
@@ -45,6 +48,7 @@ class JoinOptions:
     reach: float = 20.0
     other_class: float = 15.0
     beside: float = 3.0
+    covered: float = 0.7
 
 
 _DEFAULT = JoinOptions()
@@ -78,7 +82,8 @@ def _joined(places: Float64, cluster: Int64, semantic: Int64, options: JoinOptio
     tracks = [row for row in range(k) if semantic[row] in _TRACKS and edges[row + 1] > edges[row]]
     members = {row: places[order[edges[row] : edges[row + 1]]] for row in tracks}
     pairs = _facing(members, semantic, options)
-    return _components([*pairs, *_beside(members, semantic, _components(pairs, k), options)], k)
+    pairs += _beside(members, semantic, _components(pairs, k), options)
+    return _components([*pairs, *_covered(members, semantic, options)], k)
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ def _facing(members: dict[int, Float64], semantic: Index, options: JoinOptions) 
     for out, sign in ((ends.out[a], 1), (ends.out[b], -1)):
         along = sign * (gap * out).sum(axis=1)
         offset = np.sqrt(np.maximum(size**2 - along**2, 0))
-        good &= (along >= -options.near / 2) & (offset <= most)
+        good &= (along >= -np.where(cosine >= options.min_cosine, options.overlap, options.near / 2)) & (offset <= most)
         beside += offset
     taken: set[int] = set()
     found = []
@@ -158,6 +163,24 @@ def _beside(members: dict[int, Float64], semantic: Index, number: Int64, options
             if semantic[row] == semantic[other] or size[row] <= options.other_class:
                 found.append((row, other))
     return found
+
+
+def _covered(members: dict[int, Float64], semantic: Index, options: JoinOptions) -> list[tuple[int, int]]:
+    """Pairs of a piece and a larger one of its class beside which most of it lies."""
+    if len(members) < 2:
+        return []
+    owner = np.repeat(list(members), [len(places) for places in members.values()])
+    places = np.concatenate(list(members.values()))
+    pairs = cKDTree(places).query_pairs(options.beside, output_type="ndarray").astype(np.int64)
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    mine, theirs = owner[pairs[:, 0]], owner[pairs[:, 1]]
+    size = np.bincount(owner)
+    kinds = np.asarray(semantic)
+    smaller = (size[mine] < size[theirs]) | ((size[mine] == size[theirs]) & (mine > theirs))
+    found = smaller & (mine != theirs) & (kinds[mine] == kinds[theirs])
+    touched = np.unique(np.column_stack([pairs[found, 0], theirs[found]]), axis=0)
+    both, count = np.unique(np.column_stack([owner[touched[:, 0]], touched[:, 1]]), axis=0, return_counts=True)
+    return [(int(a), int(b)) for (a, b), n in zip(both, count, strict=True) if n >= options.covered * size[a]]
 
 
 def _components(pairs: list[tuple[int, int]], n: int) -> Int64:

@@ -36,8 +36,18 @@ def test_what_does_not_continue_is_left() -> None:
     assert joined(base, line((70, 0, 0), (100, 30, 0))) == [0, 1]  # a kink of 45 degrees
     assert joined(base, line((70, 12, 0), (130, 12, 0))) == [0, 1]  # beside it
     assert joined(base, line((0, 8, 0), (60, 8, 0))) == [0, 1]  # parallel
+    assert joined(base, line((20, 2, 0), (35, 30, 0))) == [0, 1]  # it begins at its middle
     assert joined(base, line((-5, 0, 0), (-40, 40, 0)), line((-5, 0, 0), (-40, -40, 0))) == [0, 1, 2]  # a vertex
     assert joined(base, line((65, 0, 0), (130, 0, 0)), semantic=[MIP, SHOWER]) == [0, 1]
+
+
+def test_pieces_side_by_side_are_one() -> None:
+    base = line((0, 0, 0), (100, 0, 0))
+    assert joined(base, line((80, 2, 0), (180, 2, 0))) == [0, 0]
+    assert joined(base, line((60, 2, 0), (180, 2, 0))) == [0, 1]  # too long to be one that was cut
+    assert joined(base, line((30, 2, 0), (70, 2, 0))) == [0, 0]
+    assert joined(base, line((30, 2, 0), (70, 2, 0)), semantic=[MIP, HIP]) == [0, 1]
+    assert joined(base, line((0, 2, 0), (100, 2, 0))) == [0, 0]
 
 
 def test_a_crossing_track_keeps_its_own_pieces() -> None:
@@ -66,7 +76,7 @@ def test_short_pieces_join_the_track_at_which_they_lie() -> None:
 def test_events_of_nothing_and_of_little() -> None:
     assert joined() == []
     assert joined(np.array([[1, 1, 1]])) == [0]
-    assert joined(np.array([[1, 1, 1]]), np.array([[2, 1, 1]]), np.zeros((0, 3), int)) == [0, 1, 2]
+    assert joined(np.array([[1, 1, 1]]), np.array([[2, 1, 1]]), np.zeros((0, 3), int)) == [0, 0, 1]
     many = np.arange(2000)
     scattered = np.column_stack([many * 7 % 1000, many * 11 % 997, many * 13 % 991])
     assert join_tracks(scattered, many, np.full(2000, MIP)).tolist() == many.tolist()
