@@ -111,9 +111,10 @@ def _archives(evaluations: Sequence[Evaluation]) -> str:
     rows = []
     for name, card in cards.items():
         params = {"filters": "-", "depth": "-", **card["network"].get("params", {})}
-        made = {"iterations": "-", "batch_size": "-", "images": "-", **card["training"]}
+        made = {"iterations": "-", "batch_size": "-", **card["training"]}
+        items = next((f"{made[what]} {what}" for what in ("images", "events") if what in made), "- images")
         network = f"{card['network'].get('name', '-')}, {params['filters']} filters, depth {params['depth']}"
-        learned = f"{made['iterations']} batches of {made['batch_size']} from {made['images']} images"
+        learned = f"{made['iterations']} batches of {made['batch_size']} from {items}"
         rows.append([f"`{name}`", card["detector"], network, learned, f"`{card['sha256'][:16]}`"])
     return "## Archives\n\n" + table(["archive", "detector", "network", "training", "SHA-256 begins"], rows)
 

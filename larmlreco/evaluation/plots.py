@@ -102,7 +102,7 @@ def draw_partners(curves: Mapping[str, Sequence[float]], stem: Path) -> list[Pat
     for title, points, style in (("published, Y to U", PUBLISHED, "ks"), ("target", TARGETS, "k_")):
         ax.plot(list(points), [100 * part for part in points.values()], style, markersize=7, label=title)
     ax.set_xticks(range(0, CURVE + 1, 2))
-    return _finish(figure, ax, "distance from the true wire at most", "pixels (%)", stem)
+    return _finish(figure, ax, "distance from the true wire at most (wires)", "pixels (%)", stem)
 
 
 def draw_ghosts(points: Mapping[str, Mapping[str, Any]], stem: Path) -> list[Path]:
