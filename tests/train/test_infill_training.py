@@ -181,8 +181,8 @@ def test_training_learns_to_go_on_with_straight_lines(tmp_path: Path) -> None:
     # chance would give an eighth, the part of the candidates that hold charge
     assert narrow["precision"]["value"] > 0.2
     assert narrow["recall"]["value"] > 0.2
-    assert narrow["precision_near"]["value"] > 0.8
-    assert narrow["recall_near"]["value"] > 0.8
+    assert narrow["precision_near"]["value"] > 0.7
+    assert narrow["recall_near"]["value"] > 0.7
     log = (tmp_path / "training.csv").read_text().splitlines()
     assert log[0].startswith("iteration,loss,accuracy,pixels,active,energy")
     assert (tmp_path / "validation.csv").read_text().startswith("iteration,loss,accuracy,all,narrow,wide,track")
