@@ -100,7 +100,7 @@ class LArFlow(Producer):
             0, doc="pitches along z that the network sees at once; 0: all (the first LArFlow: 832)", minimum=0
         )
         shift_spread: float = parameter(
-            10.0,
+            25.0,
             doc="width of the distribution of partners around shifts; archives that shift",
             unit="wire",
             minimum=0.1,

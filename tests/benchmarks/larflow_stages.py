@@ -66,7 +66,7 @@ def main() -> None:
             marks.append(time.process_time())
             outputs = archive(rows.coords, rows.charge[:, np.newaxis])
             marks.append(time.process_time())
-            score = shift_scores(found, said_of_pixels(rows, planes, frame, outputs, archive.card.planes), 10.0)
+            score = shift_scores(found, said_of_pixels(rows, planes, frame, outputs, archive.card.planes), 25.0)
             found, score = found.take(np.isfinite(score)), score[np.isfinite(score)]
         choices = choose(found, planes, score, [len(p) for p in pixels])
         marks.append(time.process_time())
