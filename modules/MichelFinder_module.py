@@ -7,7 +7,7 @@ import numpy as np
 
 from larmlreco.framework import Event, ModuleContext, Producer, parameter
 from larmlreco.framework.labelled import LabelledParameters, labelled_inputs
-from larmlreco.labels import SEMANTIC_NAMES, Semantic
+from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Assns, Clusters, Michels, TrueLabels, Voxels
 from larmlreco.reco.clustering_places import CANONICAL, Places, canonical_labels, members
 from larmlreco.reco.michel import FoundMichels, Int64, Surroundings, find_michels
@@ -45,6 +45,14 @@ class MichelFinder(Producer):
         min_score: float = parameter(
             0.0, doc="least mean score of the Michel class over an electron", minimum=0, maximum=1
         )
+        vote: bool = parameter(
+            False, doc="whether connected shower, delta and Michel voxels take the class with the highest sum of scores"
+        )
+        hip_muons: bool = parameter(False, doc="whether HIP voxels are taken for MIP, as slow muons look like HIP")
+        muon_size: float = parameter(
+            0.0, doc="voxels of a muon that lower the score to 63 % for min_score; 0: none", unit="voxel", minimum=0
+        )
+        max_energy: float = parameter(0.0, doc="most energy of an electron; 0: any", unit="MeV", minimum=0)
         border: int = parameter(3, doc="distance that is close to the border or a dead region", unit="voxel", minimum=0)
         photons: bool = parameter(False, doc="whether to collect the photons that the electron radiated")
         photon_angle: float = parameter(30.0, doc="half opening of the cone", unit="deg", minimum=0, maximum=180)
@@ -88,7 +96,7 @@ class MichelFinder(Producer):
                 places.label(canonical_labels(labels)),
                 places.charge,
                 self._options(places.pitch),
-                michel_score=None if isinstance(labels, TrueLabels) else labels.scores[places.first, Semantic.MICHEL],
+                scores=None if isinstance(labels, TrueLabels) else labels.scores[places.first],
                 surroundings=self._surroundings(places, size),
             )
             self._put(event, name, places, found, branch)

@@ -89,14 +89,14 @@ def find_michels(
     charge: Floats,
     options: MichelOptions = _DEFAULT,
     *,
-    michel_score: Floats | None = None,
+    scores: Floats | None = None,
     surroundings: Surroundings = Surroundings(),
 ) -> FoundMichels:
     """Michel electrons among voxels (N, 3) of class ``label`` (N,) (canonical scheme) and ``charge`` (N,).
 
-    ``michel_score`` (N,) is the network's score of the Michel class, 1 where it is left out. A candidate's score is its
-    mean over the electron's voxels, halved where a crossing had to be resolved or the muon is short, and divided by
-    1 + gap.
+    ``scores`` (N, 5) are the network's; without them a voxel has 1 for the Michel class. A candidate's score is the
+    mean of that class over the electron's voxels, halved where a crossing had to be resolved or the muon is short, and
+    divided by 1 + gap. The cut ``min_score`` is on the mean times 1 - exp(-n / muon_size) for a muon of n voxels.
 
     Voxels of one class at one place count as one, with their charges summed.
 
@@ -106,14 +106,17 @@ def find_michels(
     if not np.isfinite(values).all():
         bad = int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"the charge of voxel {bad} is not finite: {values[bad]}")
+    if not options.published:
+        label = _changed_labels(voxels, np.asarray(label, dtype=np.int64), scores, options)
     keyed = np.column_stack([np.asarray(voxels, dtype=np.int64).reshape(-1, 3), label])
     _, first, inverse = np.unique(keyed, axis=0, return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))
     distinct, row = np.sort(first), rank[inverse.reshape(-1)]
-    rating = np.ones(len(values)) if michel_score is None else np.asarray(michel_score, dtype=np.float64)
+    rating = np.ones(len(values)) if scores is None else np.asarray(scores, dtype=np.float64)[:, Semantic.MICHEL]
+    rating, energy = rating[distinct], np.bincount(row, values, len(distinct)).astype(np.float64)
     finder = _Finder(keyed[distinct, :3], keyed[distinct, 3], options, surroundings)
-    candidates = [c for c in finder.candidates() if rating[distinct][c.rows].mean() >= options.min_score]
-    found = finder.result(candidates, np.bincount(row, values, len(distinct)).astype(np.float64), rating[distinct])
+    candidates = [c for c in finder.candidates() if finder.passes(c, rating, energy)]
+    found = finder.result(candidates, energy, rating)
     return replace(
         found,
         electron=found.electron[row],
@@ -121,6 +124,21 @@ def find_michels(
         photons=found.photons[row],
         attachment=np.append(distinct, -1)[found.attachment],
     )
+
+
+def _changed_labels(voxels: Index, label: Int64, scores: Floats | None, options: MichelOptions) -> Int64:
+    """Labels (N,) after the changes that ``vote`` and ``hip_muons`` ask for."""
+    out: Int64 = label.copy()
+    if options.vote and scores is not None:
+        soft = np.array([Semantic.SHOWER, Semantic.DELTA, Semantic.MICHEL])
+        piece = connected_pieces(voxels, np.where(np.isin(label, soft), 0, -1))
+        rows = np.flatnonzero(piece >= 0)
+        if len(rows):
+            sums = np.stack([np.bincount(piece[rows], scores[rows, c]) for c in soft], axis=1)
+            out[rows] = soft[sums.argmax(axis=1)][piece[rows]]
+    if options.hip_muons:
+        out[out == Semantic.HIP] = Semantic.MIP
+    return out
 
 
 class _Finder:
@@ -139,6 +157,15 @@ class _Finder:
         self.mip = self._clusters(Semantic.MIP, self.min_samples[1])
         self.muon_rows = np.flatnonzero(self.mip >= 0)
         self.muon_tree = cKDTree(voxels[self.muon_rows]) if len(self.muon_rows) else None
+
+    def passes(self, candidate: _Candidate, rating: Float64, energy: Float64) -> bool:
+        """Whether a candidate has score enough and not too much energy."""
+        options = self.options
+        score = float(rating[candidate.rows].mean())
+        if options.muon_size > 0 and candidate.muon >= 0:
+            score *= 1.0 - math.exp(-int((self.mip == candidate.muon).sum()) / options.muon_size)
+        most = options.max_energy if options.max_energy > 0 else math.inf
+        return score >= options.min_score and float(energy[candidate.rows].sum()) * options.energy_scale <= most
 
     def _clusters(self, semantic: Semantic, samples: int) -> Int64:
         out = np.full(len(self.voxels), -1, dtype=np.int64)

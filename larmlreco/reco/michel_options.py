@@ -34,6 +34,10 @@ class MichelOptions:
     with their middle within ``photon_angle`` (degrees, half of the opening) and ``photon_length`` of the attachment
     along the electron; 0: none. The nearest ones are taken as long as the electron and they have no more energy than
     a muon at rest can give; ``energy_scale`` is the energy in MeV of a unit of charge.
+    ``vote``: connected voxels of the classes shower, delta and Michel all take that with the highest sum of scores.
+    ``hip_muons``: voxels of the class HIP are taken for MIP, since slow muons look like HIP. ``muon_size``: a muon of
+    so many voxels lowers a candidate's score to 63 %, a larger one less; 0: none does. ``max_energy`` (MeV): candidates
+    with more are dropped; 0: none is.
     ``published``: the published procedure alone; gaps, bridges, crossings and short muons are left as they are.
     """
 
@@ -53,6 +57,10 @@ class MichelOptions:
     photon_length: float = 0.0
     energy_scale: float = 1.0
     published: bool = False
+    vote: bool = False
+    hip_muons: bool = False
+    muon_size: float = 0.0
+    max_energy: float = 0.0
 
 
 def min_samples(voxels: Index, label: Index, eps: float, thickness: Thickness = "measure") -> tuple[int, int]:

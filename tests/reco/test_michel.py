@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from oracles.michel_finding import MICHEL, MIP, SHOWER, Toy, assemble, plain_michels, random_toy, track
 
+from larmlreco.labels import Semantic
 from larmlreco.products import MichelFlag
 from larmlreco.reco.michel import FoundMichels, Surroundings, find_michels
 from larmlreco.reco.michel_options import MichelOptions, min_samples
@@ -238,13 +239,44 @@ def test_electron_and_photons_have_no_more_energy_than_a_muon_at_rest_gives() ->
 
 def test_the_network_scores_the_electron() -> None:
     toy = assemble(decay())
-    found = find_michels(toy.voxels, toy.label, np.ones(len(toy.label)), michel_score=np.full(len(toy.label), 0.75))
+    found = find_michels(toy.voxels, toy.label, np.ones(len(toy.label)), scores=np.full((len(toy.label), 5), 0.75))
     assert found.score.tolist() == [0.75]
     for least, kept in ((0.75, 1), (0.76, 0)):
-        rated = np.full(len(toy.label), 0.75)
+        rated = np.full((len(toy.label), 5), 0.75)
         options = MichelOptions(min_score=least)
-        found = find_michels(toy.voxels, toy.label, np.ones(len(toy.label)), options, michel_score=rated)
+        found = find_michels(toy.voxels, toy.label, np.ones(len(toy.label)), options, scores=rated)
         assert len(found.flags) == kept
+
+
+def test_a_vote_gives_connected_voxels_one_class_and_slow_muons_may_look_like_protons() -> None:
+    toy = assemble(decay())
+    michel, muon = toy.label == MICHEL, toy.label == int(Semantic.MIP)
+    scores = np.zeros((len(toy.label), 5))
+    scores[michel, MICHEL], scores[michel, Semantic.SHOWER] = 0.7, 0.3
+    label = toy.label.copy()
+    label[np.flatnonzero(michel)[::3]] = Semantic.SHOWER
+    options = MichelOptions(vote=True, min_score=0.5)
+    found = find_michels(toy.voxels, label, np.ones(len(label)), options, scores=scores)
+    assert np.array_equal(found.electron == 0, michel)
+    shower = find_michels(toy.voxels, label, np.ones(len(label)), options, scores=scores[:, [0, 1, 4, 3, 2]])
+    assert len(shower.flags) == 0
+    label[muon] = Semantic.HIP
+    for taken in (False, True):
+        options = MichelOptions(vote=True, hip_muons=taken)
+        assert len(find_michels(toy.voxels, label, np.ones(len(label)), options, scores=scores).flags) == int(taken)
+
+
+def test_candidates_with_small_muons_or_much_energy_are_dropped() -> None:
+    toy = assemble(decay())
+    n, muon = int((toy.label == MICHEL).sum()), int((toy.label == int(Semantic.MIP)).sum())
+    score = 1 - np.exp(-muon / 50.0)
+    for options, kept in (
+        (MichelOptions(muon_size=50.0, min_score=score - 1e-6), 1),
+        (MichelOptions(muon_size=50.0, min_score=score + 1e-6), 0),
+        (MichelOptions(max_energy=2.0 * n, energy_scale=2.0), 1),
+        (MichelOptions(max_energy=2.0 * n - 0.1, energy_scale=2.0), 0),
+    ):
+        assert len(find_michels(toy.voxels, toy.label, np.ones(len(toy.label)), options).flags) == kept
 
 
 def test_two_runs_and_shuffled_voxels_give_the_same_electrons() -> None:
