@@ -171,7 +171,7 @@ def _column_legend(
         loc="upper left",
         bbox_to_anchor=((right + 0.05) / width, (top + 0.15) / height),
         frameon=False,
-        fontsize=7.5,
+        fontsize=6.8,
         handlelength=1.0,
         labelspacing=0.35,
     )
