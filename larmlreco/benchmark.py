@@ -79,6 +79,17 @@ def read_image(path: Path) -> Image:
         )
     if features.shape != (len(coords), 1):
         raise InputError(f"{path}: expected feats ({len(coords)}, 1); got {features.shape}")
+    if not np.isfinite(features).all():
+        raise InputError(f"{path}: expected finite feats; row {int(np.argmin(np.isfinite(features[:, 0])))} is not")
+    outside = (coords[:, 0] != 0) | ((coords[:, 1:] < 0) | (coords[:, 1:] >= shape)).any(axis=1)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise InputError(
+            f"{path}: expected coords of one batch item 0 with voxels in {shape.tolist()}; "
+            f"row {row} is {coords[row].tolist()}"
+        )
+    if len(np.unique(coords, axis=0)) != len(coords):
+        raise InputError(f"{path}: expected distinct coords; some rows are there more than once")
     return Image(path.stem, coords.astype(np.int64), features.astype(np.float32), tuple(int(side) for side in shape))
 
 
@@ -264,8 +275,11 @@ def _count(case: Case) -> tuple[float, npt.NDArray[np.float32]]:
             layer.register_forward_hook(count_convolution)
         elif isinstance(layer, nn.Linear):
             layer.register_forward_hook(count_linear)
-    with torch.inference_mode():
-        out = network(torch.from_numpy(case.image.coords), torch.from_numpy(case.image.features))
+    try:
+        with torch.inference_mode():
+            out = network(torch.from_numpy(case.image.coords), torch.from_numpy(case.image.features))
+    except ValueError as error:
+        raise InputError(f"{case.image.name}: {error}") from error
     return flop * 1e-9, out["semantic"].numpy()
 
 

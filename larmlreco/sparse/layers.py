@@ -83,10 +83,16 @@ class Pyramid(EngineModule):
     ) -> None:
         super().__init__(engine)
         self.depth = depth
-        self.kernel_size = [kernel_size] * dimension if isinstance(kernel_size, int) else list(kernel_size)
+        self.kernel_size = list(kernel_size) if isinstance(kernel_size, Sequence) else [kernel_size] * dimension
         self.stride = [stride] * dimension if isinstance(stride, int) else list(stride)
         self.resample_size = list(self.stride) if resample_size is None else [resample_size] * dimension
         self.dilation = [1] * dimension
+        for name in ("kernel_size", "stride", "resample_size"):
+            sizes = getattr(self, name)
+            if len(sizes) != dimension or not all(isinstance(size, int) and size >= 1 for size in sizes):
+                raise ValueError(
+                    f"{name}: expected whole numbers above 0, one for each of {dimension} axes; got {sizes}"
+                )
 
     def forward(self, coords: Tensor) -> Levels:
         """Levels of coordinates (N, 1+D) int64; ``ValueError`` where they span too large a box."""

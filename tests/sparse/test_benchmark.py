@@ -134,6 +134,13 @@ def test_bad_options(input_path, capsys, options, status, message):
     assert message in capsys.readouterr().err
 
 
+def test_an_image_wider_than_keys_is_refused(tmp_path, capsys):
+    far = np.array([[0, 0, 0, 0], [0, 2**40, 2**40, 2**40]])
+    np.savez(tmp_path / "far.npz", coords=far, feats=np.ones((2, 1)), spatial_shape=np.full(3, 2**41))
+    assert bench("--input", tmp_path / "far.npz") == 4
+    assert "larmlreco bench: far: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("engine", "module"), [("spconv", "spconv"), ("minkowski", "MinkowskiEngine")])
 def test_absent_libraries_are_named(input_path, capsys, engine, module):
     if importlib.util.find_spec(module) is not None:
@@ -155,6 +162,18 @@ def test_absent_libraries_are_named(input_path, capsys, engine, module):
         (
             {"coords": np.zeros((2, 3), int), "feats": np.zeros((3, 1)), "spatial_shape": np.array([4, 4])},
             r"expected feats \(2, 1\); got \(3, 1\)",
+        ),
+        (
+            {"coords": np.zeros((1, 3), int), "feats": np.array([[np.nan]]), "spatial_shape": np.array([4, 4])},
+            "expected finite feats; row 0 is not",
+        ),
+        (
+            {"coords": np.array([[0, 1, 4]]), "feats": np.ones((1, 1)), "spatial_shape": np.array([4, 4])},
+            r"with voxels in \[4, 4\]; row 0 is \[0, 1, 4\]",
+        ),
+        (
+            {"coords": np.zeros((2, 3), int), "feats": np.ones((2, 1)), "spatial_shape": np.array([4, 4])},
+            "expected distinct coords",
         ),
     ],
 )

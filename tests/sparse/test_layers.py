@@ -124,3 +124,9 @@ def test_permuting_taps():
     taps = torch.tensor([[float(10 * y + x)] for x in range(5) for y in range(3)]).reshape(15, 1, 1)
     assert last_axis_fastest(taps, [3, 5]).flatten().tolist() == [10.0 * y + x for y in range(3) for x in range(5)]
     assert last_axis_fastest(torch.ones(2, 3), [1, 1]).shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize("sizes", [{"kernel_size": 0}, {"kernel_size": [3, 2.5]}, {"stride": -2}, {"resample_size": 0}])
+def test_a_pyramid_of_sizes_below_one_or_broken_is_refused(sizes):
+    with pytest.raises(ValueError, match=f"{next(iter(sizes))}: expected whole numbers above 0"):
+        Pyramid(2, 2, **sizes)
