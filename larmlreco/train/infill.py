@@ -151,19 +151,20 @@ def balanced_threshold(images: Sequence[HiddenImage], narrow: int) -> tuple[floa
 
 
 class InfillFigures:
-    """Figures of a validation, see :class:`larmlreco.metrics.infill.InfillMetrics`, at :func:`balanced_threshold`.
+    """Figures of a validation, see :class:`larmlreco.metrics.infill.InfillMetrics`, at ``threshold``, or, where it is
+    0, at :func:`balanced_threshold`.
 
     All sites with charge in dead regions count, candidates or not.
     """
 
-    def __init__(self, narrow: int, images: Sequence[HiddenImage]) -> None:
-        self.threshold, self._f1 = balanced_threshold(images, narrow)
-        self._metrics = InfillMetrics(narrow, self.threshold)
+    def __init__(self, narrow: int, images: Sequence[HiddenImage], threshold: float = 0.0) -> None:
+        balanced, self._f1 = balanced_threshold(images, narrow)
+        self._metrics = InfillMetrics(narrow, threshold or balanced)
         for image in images:
             self._metrics.add(image)
 
     def summary(self) -> dict[str, Any]:
-        """``accuracy``: F1 in narrow regions; ``classes``: recall by group of sites; and the figures of infill."""
+        """``accuracy``: balanced F1 in narrow regions; ``classes``: recall by group; and the figures of infill."""
         figures = self._metrics.summary()
         classes = {name: group["recall"] for name, group in figures["groups"].items()}
         return {"accuracy": self._f1.as_dict(), "classes": classes, **figures}
@@ -194,6 +195,7 @@ class InfillTrainer(TrainingLoop):
         narrow: int,
         directory: Path,
         device: torch.device,
+        threshold: float = 0.0,
     ) -> None:
         sizes = {"training": len(training), "validation": len(validation)}
         super().__init__(checkpoint, network, sizes, plan, directory, device, loss)
@@ -204,6 +206,7 @@ class InfillTrainer(TrainingLoop):
         self._settings = settings
         self._criterion = loss
         self._narrow = narrow
+        self._threshold = threshold
 
     def _terms(self, batch: InfillBatch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Log-odds and energy (K,) of the candidates, and the terms of the loss."""
@@ -239,4 +242,4 @@ class InfillTrainer(TrainingLoop):
                 losses.append(float(terms["loss"]))
                 active = torch.sigmoid(logit.float()).cpu().numpy()
                 images.append(image.found(active, energy.float().cpu().numpy()))
-        return sum(losses) / len(losses), InfillFigures(self._narrow, images)
+        return sum(losses) / len(losses), InfillFigures(self._narrow, images, self._threshold)

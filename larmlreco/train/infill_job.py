@@ -76,6 +76,13 @@ class InfillTrainingParameters(LoopParameters):
     model: InfillModelParameters = parameter({}, doc="the network")
     loss: InfillLossParameters = parameter({}, doc="the loss")
     batch_size: int = parameter(4, doc="images in a batch", minimum=1)
+    threshold: float = parameter(
+        0.0,
+        doc="least probability of a found site, for the figures and on the card; 0: as many are found as are hidden in "
+        "narrow gaps",
+        minimum=0,
+        maximum=1,
+    )
     augmentation: AugmentationParameters = parameter({}, doc="changes of the images")
 
 
@@ -124,6 +131,7 @@ def make_infill_trainer(
         int(NARROW / _pitch(data) + 1e-6),
         Path(config.output),
         device,
+        config.threshold,
     )
 
 

@@ -169,6 +169,7 @@ def test_the_threshold_finds_as_many_sites_of_narrow_regions_as_there_are() -> N
     assert summary["threshold"] == threshold
     assert summary["accuracy"]["value"] == found.value
     assert summary["groups"]["wide"]["recall"]["events"] == 3
+    assert InfillFigures(3, images, 0.7).summary()["threshold"] == 0.7
     # where no region is narrow, all count
     assert balanced_threshold(images, 1) == balanced_threshold(images, 9)
 
