@@ -93,6 +93,7 @@ def test_a_muon_with_all_planes_without_one_and_an_empty_event() -> None:
             "1:1:3": {"butcher": empty, "gaushit": NO_HITS, "chstatus": good},
         },
         flow__channel_status="chstatus",
+        infill__channel_status="chstatus",
     )
     done.run()
     for event, on_two in (("1:1:1", 0.0), ("1:1:2", 1.0)):
@@ -115,7 +116,8 @@ def test_a_muon_with_all_planes_without_one_and_an_empty_event() -> None:
     put = {
         key: product for key, product in products.items() if key.process == "Chain" and key.label != "TriggerResults"
     }
-    assert {key.label for key in put} >= {"images", "planes", "flow", "voxels", "segmentation", "clusters", "michels"}
+    stages = ("images", "planes", "infill", "flow", "voxels", "segmentation", "clusters", "michels")
+    assert {key.label for key in put} >= set(stages)
     assert all(len(product) == 0 for product in put.values())
     assert made(done, "1:1:3", SpacePoints, "flow").meta["row_length"] == pytest.approx(0.3294)
     assert len(made(done, "1:1:1", Particles, "particles")) == len(made(done, "1:1:1", Clusters, "clusters"))
