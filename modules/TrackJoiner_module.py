@@ -42,7 +42,10 @@ class TrackJoiner(Producer):
         near_cosine: float = parameter(0.85, doc="least cosine across such a gap", minimum=-1, maximum=1)
         reach: float = parameter(20.0, doc="length over which directions are measured", unit="voxel", minimum=2)
         other_class: float = parameter(
-            15.0, doc="length of pieces of the other track class that are joined too", unit="voxel", minimum=0
+            0.0, doc="length of straight pieces of the other track class that are joined too", unit="voxel", minimum=0
+        )
+        speck: float = parameter(
+            3.0, doc="length of pieces that join a track of either class at which they lie", unit="voxel", minimum=0
         )
         beside: float = parameter(
             3.0, doc="distance of short pieces from the track that they join", unit="voxel", minimum=0

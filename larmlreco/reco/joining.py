@@ -33,9 +33,10 @@ class JoinOptions:
     an end may lie beside the line of the other one by ``offset + slope * gap``; ``min_cosine``: least cosine of the
     angle between the directions of the two pieces, and ``near_cosine`` where the gap is at most ``near``; ``reach``:
     length over which a direction is measured, pieces shorter than half of it have none; ``other_class``: pieces of the
-    other track class (a Bragg peak) up to this length are joined too; ``beside``: distance of short pieces from the
-    track that they join, and of pieces that lie beside a larger one of their class with at least the part ``covered``
-    of their voxels.
+    other track class (a Bragg peak) up to this length are joined too, where they are ``near`` and straight on;
+    ``beside``: distance of short pieces from the track of their class that they join (``speck``: of any track class up
+    to this length), and of pieces that lie beside a larger one of their class with at least the part ``covered`` of
+    their voxels.
     """
 
     max_gap: float = 80.0
@@ -46,7 +47,8 @@ class JoinOptions:
     near: float = 10.0
     near_cosine: float = 0.85
     reach: float = 20.0
-    other_class: float = 15.0
+    other_class: float = 0.0
+    speck: float = 3.0
     beside: float = 3.0
     covered: float = 0.7
 
@@ -128,7 +130,9 @@ def _facing(members: dict[int, Float64], semantic: Index, options: JoinOptions) 
     gap = ends.place[b] - ends.place[a]
     size = np.sqrt((gap**2).sum(axis=1))
     cosine = -(ends.out[a] * ends.out[b]).sum(axis=1)
-    good = cosine >= np.where(size <= options.near, options.near_cosine, options.min_cosine)
+    near = size <= options.near
+    alike = np.asarray(semantic)[ends.owner[a]] == np.asarray(semantic)[ends.owner[b]]
+    good = (cosine >= np.where(near & alike, options.near_cosine, options.min_cosine)) & (near | alike)
     most = options.offset + options.slope * size
     beside = np.zeros(len(a))
     for out, sign in ((ends.out[a], 1), (ends.out[b], -1)):
@@ -160,7 +164,7 @@ def _beside(members: dict[int, Float64], semantic: Index, number: Int64, options
         best = int(np.argmin(distance))
         if np.isfinite(distance[best]):
             other = int(owner[nearest[best]])
-            if semantic[row] == semantic[other] or size[row] <= options.other_class:
+            if semantic[row] == semantic[other] or size[row] <= options.speck:
                 found.append((row, other))
     return found
 

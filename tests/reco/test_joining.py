@@ -9,7 +9,7 @@ from larmlreco.framework.testing import ModuleHarness
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Assns, Clusters, Product, ProductKey, Voxels
 from larmlreco.reco.clustering_places import cluster_of_rows
-from larmlreco.reco.joining import join_tracks
+from larmlreco.reco.joining import JoinOptions, join_tracks
 
 HIP, MIP, SHOWER, DELTA, MICHEL = range(5)
 
@@ -68,9 +68,12 @@ def test_short_pieces_join_the_track_at_which_they_lie() -> None:
     near, far = np.array([[30, 2, 0], [31, 2, 0]]), np.array([[30, 9, 0]])
     assert joined(base, near, far) == [0, 0, 1]
     assert joined(base, near, semantic=[MIP, DELTA]) == [0, 1]
-    # A Bragg peak that was taken for a proton belongs to its muon, a proton of its own length does not.
-    assert joined(base, line((61, 0, 0), (67, 0, 0)), semantic=[MIP, HIP]) == [0, 0]
-    assert joined(base, line((61, 0, 0), (91, 0, 0)), semantic=[MIP, HIP]) == [0, 1]
+    speck = np.array([[61, 0, 0], [62, 0, 0]])
+    assert joined(base, speck, semantic=[MIP, HIP]) == [0, 0]
+    peak = line((61, 0, 0), (73, 0, 0))
+    assert joined(base, peak, semantic=[MIP, HIP]) == [0, 1]  # a proton, or the Bragg peak of the muon
+    voxels, cluster = np.concatenate([base, peak]), np.repeat([0, 1], [len(base), len(peak)])
+    assert join_tracks(voxels, cluster, np.array([MIP, HIP]), JoinOptions(other_class=15)).tolist() == [0, 0]
 
 
 def test_events_of_nothing_and_of_little() -> None:
