@@ -14,13 +14,15 @@ from larmlreco.products import Assns, InputTag, Michels, TrueLabels, TrueParticl
 from larmlreco.reco.clustering_places import cluster_of_rows
 
 _ENERGY_EDGES = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0)
+_ANGLE_EDGES = (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0)
 
 
 class MichelEvaluator(Evaluator):
-    """Compare Michel electrons with the true ones: efficiencies and purities, against energy, and the energy itself.
+    """Compare Michel electrons with the true ones: efficiencies and purities, also against energy, and the energy.
 
-    The energy is that of the ionisation: of the true cluster's voxels against the found one's. ``response`` is the mean
-    of found over true and its spread over matched pairs.
+    The energy is that of the ionisation: of the true cluster's voxels against the found one's. ``response`` is the
+    median of found over true and half the width of the middle 68 %, over matched pairs. The opening angle is that of
+    the found muon and electron.
     """
 
     class Parameters(ParameterSet):
@@ -48,6 +50,8 @@ class MichelEvaluator(Evaluator):
         self._particles = None if config.particles is None else self.consumes(TrueParticles, config.particles)
         self._metrics = {name: MichelMetrics() for name in self._images}
         self._efficiency = {name: [EventRatio() for _ in _ENERGY_EDGES[1:]] for name in self._images}
+        self._purity = {name: [EventRatio() for _ in _ENERGY_EDGES[1:]] for name in self._images}
+        self._angle = {name: [EventRatio() for _ in _ANGLE_EDGES[1:]] for name in self._images}
         self._matched: dict[str, tuple[int, int]] = {}
         self._pairs: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in self._images}
 
@@ -72,10 +76,13 @@ class MichelEvaluator(Evaluator):
                 reco = float(michels.energy[i])
                 total = reco + float(michels.photon_energy[i])
                 self._pairs[name].append((float(deposited[match]), reco, float(birth[match]), total))
+            right = np.isin(michels.electron, matches.candidate)
+            cosine = (michels.muon_direction * michels.electron_direction).sum(axis=1)
+            angle = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+            _fill(self._purity[name], _ENERGY_EDGES, michels.energy, right)
+            _fill(self._angle[name], _ANGLE_EDGES, angle[michels.muon >= 0], right[michels.muon >= 0])
             there = np.unique(true[known & (true >= 0)])
-            for ratio, low, high in zip(self._efficiency[name], _ENERGY_EDGES, _ENERGY_EDGES[1:], strict=False):
-                mine = there[(deposited[there] >= low) & (deposited[there] < high)]
-                ratio.add(int(np.isin(mine, matches.true).sum()), len(mine))
+            _fill(self._efficiency[name], _ENERGY_EDGES, deposited[there], np.isin(there, matches.true))
 
     def wrong_parts(self) -> dict[str, float]:
         """Of each event the part of its true Michel electrons and candidates, together, that have no match."""
@@ -98,10 +105,14 @@ class MichelEvaluator(Evaluator):
         """By instance: figures without and with the cut, efficiency against energy, and the energy of the pairs."""
         out = {}
         for name, metrics in self._metrics.items():
-            bins = [ratio.as_dict() for ratio in self._efficiency[name]]
+            bins, purity, angle = (
+                [ratio.as_dict() for ratio in ratios[name]] for ratios in (self._efficiency, self._purity, self._angle)
+            )
             out[name or "all"] = {
                 "figures": metrics.summary(),
                 "efficiency_against_energy": {"edges": list(_ENERGY_EDGES), "unit": "MeV", "bins": bins},
+                "purity_against_energy": {"edges": list(_ENERGY_EDGES), "unit": "MeV", "bins": purity},
+                "purity_against_opening_angle": {"edges": list(_ANGLE_EDGES), "unit": "deg", "bins": angle},
                 "response": self._response(name),
                 "pairs": {
                     "columns": ["true_deposited", "energy", "true_at_birth", "energy_with_photons"],
@@ -115,8 +126,8 @@ class MichelEvaluator(Evaluator):
         ratio = pairs[pairs[:, 0] > 0, 1] / pairs[pairs[:, 0] > 0, 0]
         n = len(ratio)
         return {
-            "mean": float(ratio.mean()) if n else math.nan,
-            "spread": float(ratio.std(ddof=1)) if n > 1 else math.nan,
+            "median": float(np.median(ratio)) if n else math.nan,
+            "spread": float(np.diff(np.quantile(ratio, (0.16, 0.84)))[0]) / 2 if n > 1 else math.nan,
             "pairs": n,
         }
 
@@ -127,6 +138,13 @@ class MichelEvaluator(Evaluator):
             response = self._response(name)
             blocks.append(
                 f"-- {name or 'Michel electrons'}\n{metrics.table()}\n"
-                f"energy found over true: {response['mean']:.3f}, spread {response['spread']:.3f}"
+                f"energy found over true: {response['median']:.3f}, spread {response['spread']:.3f}"
             )
         return "\n".join(blocks)
+
+
+def _fill(ratios: list[EventRatio], edges: tuple[float, ...], value: Any, right: Any) -> None:
+    """Add one event's values (M,) and whether each is right (M,) to the ratios of the bins."""
+    for ratio, low, high in zip(ratios, edges, edges[1:], strict=False):
+        mine = (value >= low) & (value < high)
+        ratio.add(int(right[mine].sum()), int(mine.sum()))

@@ -46,7 +46,8 @@ class MichelFinder(Producer):
             0.0, doc="least mean score of the Michel class over an electron", minimum=0, maximum=1
         )
         vote: bool = parameter(
-            False, doc="whether connected shower, delta and Michel voxels take the class with the highest sum of scores"
+            False,
+            doc="whether Michel voxels lose their class where showers or delta rays have more score in their piece",
         )
         hip_muons: bool = parameter(False, doc="whether HIP voxels are taken for MIP, as slow muons look like HIP")
         muon_size: float = parameter(

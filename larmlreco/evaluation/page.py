@@ -7,6 +7,7 @@ from typing import Any
 
 from larmlreco.errors import OutputError
 from larmlreco.evaluation.chain import chain_blocks, chain_figures
+from larmlreco.evaluation.clusters import cluster_blocks, cluster_figures
 from larmlreco.evaluation.flow import flow_blocks, flow_figures
 from larmlreco.evaluation.infill import infill_blocks, infill_figures
 from larmlreco.evaluation.markdown import percent, ratio, table
@@ -55,7 +56,8 @@ def write_page(folders: Sequence[Path], page: Path) -> None:
         flows = [(_name(e), e) for _, e in evaluations if flow_figures(e)]
         chains = [(_name(e), e) for _, e in evaluations if chain_figures(e)]
         infills = [(_name(e), e) for _, e in evaluations if infill_figures(e)]
-        others = (flow_figures, chain_figures, infill_figures)
+        clusters = [(_name(e), e) for _, e in evaluations if cluster_figures(e) and not chain_figures(e)]
+        others = (flow_figures, chain_figures, infill_figures, cluster_figures)
         classes = [pair for pair in evaluations if not any(figures_of(pair[1]) for figures_of in others)]
         planes = [pair for pair in classes if _dimension(pair[1]) == 2]
         voxels = [pair for pair in classes if _dimension(pair[1]) == 3]
@@ -70,6 +72,8 @@ def write_page(folders: Sequence[Path], page: Path) -> None:
             blocks += ["## Infill of dead regions", *infill_blocks(infills, pictures)]
         if flows:
             blocks += ["## Partners and points in space (LArFlow)", *flow_blocks(flows, pictures)]
+        if clusters:
+            blocks += ["## Clusters and Michel electrons", *cluster_blocks(clusters, pictures)]
         if chains:
             blocks += ["## The whole chain, from wires to particles", *chain_blocks(chains)]
         partial = page.with_name(page.name + ".partial")

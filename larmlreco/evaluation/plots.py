@@ -178,6 +178,35 @@ def draw_infill_rows(rows: Mapping[str, Any], unit: str, stem: Path) -> list[Pat
     return _save(figure, stem)
 
 
+def draw_bins(
+    series: Mapping[str, tuple[Sequence[float], Sequence[Mapping[str, Any]]]], x: str, y: str, stem: Path
+) -> list[Path]:
+    """Ratios in per cent with errors at places on the x axis, by title; bins without entries are left out."""
+    figure, ax = _figure()
+    for title, (at, bins) in series.items():
+        filled = [(a, b) for a, b in zip(at, bins, strict=True) if b["events"] and np.isfinite(b["value"] or np.nan)]
+        value = [100 * b["value"] for _, b in filled]
+        error = [100 * np.nan_to_num(b["error"] or 0.0) for _, b in filled]
+        ax.errorbar([a for a, _ in filled], value, yerr=error, fmt="o-", markersize=4, linewidth=1.0, label=title)
+    return _finish(figure, ax, x, y, stem)
+
+
+def draw_spectrum(pairs: Sequence[Sequence[float]], stem: Path) -> list[Path]:
+    """Energies of matched Michel electrons: true ionisation, found, true at birth, found with photons (MeV)."""
+    figure, ax = _figure()
+    values = np.array(pairs, dtype=float).reshape(-1, 4)
+    for column, title, style in (
+        (0, "true ionisation", "--"),
+        (1, "found", "-"),
+        (2, "true at birth", "--"),
+        (3, "found with photons", "-"),
+    ):
+        inside = values[np.isfinite(values[:, column]), column]
+        colour = "C0" if column < 2 else "C1"
+        ax.hist(inside, bins=list(range(0, 66, 4)), histtype="step", linestyle=style, color=colour, label=title)
+    return _finish(figure, ax, "energy (MeV)", "Michel electrons", stem)
+
+
 def _figure(width: float = 6.4, height: float = 4.2) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)

@@ -135,7 +135,8 @@ def _changed_labels(voxels: Index, label: Int64, scores: Floats | None, options:
         rows = np.flatnonzero(piece >= 0)
         if len(rows):
             sums = np.stack([np.bincount(piece[rows], scores[rows, c]) for c in soft], axis=1)
-            out[rows] = soft[sums.argmax(axis=1)][piece[rows]]
+            winner = soft[sums.argmax(axis=1)][piece[rows]]
+            out[rows] = np.where(label[rows] == Semantic.MICHEL, winner, label[rows])
     if options.hip_muons:
         out[out == Semantic.HIP] = Semantic.MIP
     return out

@@ -34,7 +34,8 @@ class MichelOptions:
     with their middle within ``photon_angle`` (degrees, half of the opening) and ``photon_length`` of the attachment
     along the electron; 0: none. The nearest ones are taken as long as the electron and they have no more energy than
     a muon at rest can give; ``energy_scale`` is the energy in MeV of a unit of charge.
-    ``vote``: connected voxels of the classes shower, delta and Michel all take that with the highest sum of scores.
+    ``vote``: in connected voxels of the classes shower, delta and Michel those of the Michel class lose it where one
+    of the others has a higher sum of scores.
     ``hip_muons``: voxels of the class HIP are taken for MIP, since slow muons look like HIP. ``muon_size``: a muon of
     so many voxels lowers a candidate's score to 63 %, a larger one less; 0: none does. ``max_energy`` (MeV): candidates
     with more are dropped; 0: none is.

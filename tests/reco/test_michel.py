@@ -257,7 +257,7 @@ def test_a_vote_gives_connected_voxels_one_class_and_slow_muons_may_look_like_pr
     label[np.flatnonzero(michel)[::3]] = Semantic.SHOWER
     options = MichelOptions(vote=True, min_score=0.5)
     found = find_michels(toy.voxels, label, np.ones(len(label)), options, scores=scores)
-    assert np.array_equal(found.electron == 0, michel)
+    assert np.array_equal(found.electron == 0, label == MICHEL)
     shower = find_michels(toy.voxels, label, np.ones(len(label)), options, scores=scores[:, [0, 1, 4, 3, 2]])
     assert len(shower.flags) == 0
     label[muon] = Semantic.HIP
