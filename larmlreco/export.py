@@ -27,6 +27,9 @@ from larmlreco.version import __version__
 Sample = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """Coordinates (N, 1+D) and features (N, C) of one input."""
 
+ARCHIVE = ".ts"
+"""How the names of archives end."""
+
 TOLERANCE = 1e-4
 """Largest difference between archive and network, relative to the largest output, or absolute where that is below 1."""
 
@@ -105,6 +108,26 @@ def checkpoint_of_archive(path: Path) -> Checkpoint:
     checkpoint = Checkpoint(architecture, card, _unfolded(network, architecture))
     _compare(checkpoint, path, _random_samples(card))
     return checkpoint
+
+
+def averaged(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+    """The first of these checkpoints with the mean of the weights of all; its card then quotes no figures.
+
+    The mean of a network and of what it became when it learned on from other events is often better than either on the
+    events of both (arXiv 2109.01903). Raises ``ConfigurationError`` for networks of different architectures.
+    """
+    first = checkpoints[0]
+    state = {name: value.clone() for name, value in first.state_dict.items()}
+    for other in checkpoints[1:]:
+        if {n: v.shape for n, v in other.state_dict.items()} != {n: v.shape for n, v in state.items()}:
+            raise ConfigurationError(
+                f"cannot average the weights of networks of different architectures: {first.architecture} and "
+                f"{other.architecture}"
+            )
+    for name, value in state.items():
+        if value.is_floating_point():
+            value.copy_(torch.stack([c.state_dict[name] for c in checkpoints]).mean(0))
+    return first.with_state(state, None, {})
 
 
 def _constants(records: Mapping[str, bytes]) -> list[Tensor]:

@@ -235,3 +235,18 @@ def test_weights_of_an_archive_of_another_version_are_refused(tmp_path, monkeypa
     monkeypatch.setattr(larmlreco.export, "build", lambda name, engine, **params: build(name, **{**params, "depth": 2}))
     with pytest.raises(ConfigurationError, match="made of another version of the network 'uresnet'"):
         checkpoint_of_archive(path)
+
+
+def test_the_mean_of_a_checkpoint_and_an_archive(tmp_path):
+    first, second = tmp_path / "first.ts", tmp_path / "second.ckpt"
+    export_archive(checkpoint(), first)
+    begun = checkpoint_of_archive(first)
+    learned = {name: value + value.is_floating_point() for name, value in begun.state_dict.items()}
+    save_checkpoint(second, begun.with_state(learned, None, {"accuracy": 0.5}))
+    assert main(["export", str(second), "--average-with", str(first), "-o", str(tmp_path / "mean.ts")]) == 0
+    mean = checkpoint_of_archive(tmp_path / "mean.ts")
+    assert mean.card.metrics == {}
+    name = "semantic.weight"
+    torch.testing.assert_close(mean.state_dict[name], begun.state_dict[name] + 0.5)
+    save_checkpoint(second, checkpoint(depth=2))
+    assert main(["export", str(second), "--average-with", str(first), "-o", str(tmp_path / "none.ts")]) == 3

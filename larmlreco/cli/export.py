@@ -43,6 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="JSON with facts for the model card of a foreign checkpoint: detector, class_names, features, ...",
     )
     parser.add_argument(
+        "--average-with",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="CHECKPOINT",
+        help="take the mean of the weights of both: a checkpoint, or an archive (.ts) that training began with; "
+        "repeatable",
+    )
+    parser.add_argument(
         "--compare-on",
         type=Path,
         action="append",
@@ -54,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export and say what was written."""
-    from larmlreco.export import Sample, export_archive
+    from larmlreco.export import ARCHIVE, Sample, averaged, checkpoint_of_archive, export_archive
     from larmlreco.models.checkpoint import load_checkpoint
     from larmlreco.models.foreign import load_foreign, read_facts
 
@@ -67,13 +76,18 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(f"{path}: expected an npz file with arrays coords and feats: {error}") from error
     if options.origin != "larmlreco":
         facts = None if options.card is None else read_facts(options.card)
-        checkpoint, others = load_foreign(options.checkpoint, options.origin, options.architecture, facts)
-        if others:
-            print(f"left out: {len(others)} weights of other modules, {others[0]} the first of them", file=sys.stderr)
+        checkpoint, left_out = load_foreign(options.checkpoint, options.origin, options.architecture, facts)
+        if left_out:
+            print(
+                f"left out: {len(left_out)} weights of other modules, {left_out[0]} the first of them", file=sys.stderr
+            )
     elif options.architecture is not None or options.card is not None:
         raise ConfigurationError("--architecture and --card describe foreign checkpoints; ours hold both: add --from")
     else:
         checkpoint = load_checkpoint(options.checkpoint)
+    if options.average_with:
+        others = [checkpoint_of_archive(p) if p.suffix == ARCHIVE else load_checkpoint(p) for p in options.average_with]
+        checkpoint = averaged([checkpoint, *others])
     card = export_archive(checkpoint, options.output, options.engine, samples)
     print(f"{options.output}: {card.task} for {card.detector}, engine {card.engine}, SHA-256 {card.sha256}")
     return 0

@@ -12,6 +12,7 @@ import torch
 
 from larmlreco.card import Feature, ModelCard
 from larmlreco.errors import ConfigurationError, InputError, valid_choices
+from larmlreco.export import ARCHIVE
 from larmlreco.framework.parameters import Origin, ParameterSet, parameter
 from larmlreco.geometry import detector
 from larmlreco.images.pixels import ImageSettings
@@ -27,7 +28,7 @@ from larmlreco.train.precision import PRECISIONS
 from larmlreco.train.processes import Processes
 from larmlreco.train.semantic import Trainer, inverse_frequency
 from larmlreco.train.store import ImageStore
-from larmlreco.train.transfer import ARCHIVE, initialise
+from larmlreco.train.transfer import initialise
 from larmlreco.train.voxels import VoxelSource, voxel_images
 
 VOXEL_DETECTOR = "liquid_argon"

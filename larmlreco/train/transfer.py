@@ -7,13 +7,10 @@ from pathlib import Path
 from torch import Tensor
 
 from larmlreco.errors import ConfigurationError
-from larmlreco.export import checkpoint_of_archive
+from larmlreco.export import ARCHIVE, checkpoint_of_archive
 from larmlreco.models.checkpoint import load_checkpoint
 from larmlreco.models.network import Network
 from larmlreco.resources import archive_path
-
-ARCHIVE = ".ts"
-"""How the names of archives end."""
 
 
 @dataclass(frozen=True)
