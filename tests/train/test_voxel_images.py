@@ -1,6 +1,7 @@
 """Data sets of voxels: our own files and PILArNet's, schemes, bad input, and a training on them."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,7 +15,7 @@ from larmlreco.io.root_writer import RootWriter
 from larmlreco.labels import SEMANTIC_NAMES, SPINE_NAMES
 from larmlreco.models.checkpoint import load_checkpoint
 from larmlreco.products import InputTag, Product, ProductKey, TrueLabels, Voxels
-from larmlreco.train.job import TrainingParameters, make_trainer
+from larmlreco.train.job import TrainingParameters, image_data, make_trainer
 from larmlreco.train.voxels import VoxelSource, voxel_images
 
 ENERGY = (0.1, 0.4, 1.6, 6.4, 25.6)
@@ -143,6 +144,8 @@ def test_a_training_on_voxels_and_what_its_card_says(tmp_path: Path) -> None:
     assert (card.detector, card.class_names) == ("liquid_argon", SEMANTIC_NAMES)
     assert card.features[0].unit == "MeV"
     assert card.training["images"] == 9
+    of_a_detector: Any = job(tmp_path, detector="sbnd")["data"]
+    assert image_data(of_a_detector, lambda _: None, "semantic_segmentation").card["detector"] == "sbnd"
 
 
 def test_parameters_of_the_other_dimension_are_refused(tmp_path: Path) -> None:
