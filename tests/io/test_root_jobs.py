@@ -42,7 +42,12 @@ def channels(rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.int
 def event(rng: np.random.Generator) -> dict[ProductKey, Product]:
     where = channels(rng)
     n, length = len(where), 30
-    wires = {"channel": where, "plane": np.full(n, -1), "view": np.zeros(n), "n_samples": np.full(n, 6400)}
+    wires = {
+        "channel": where,
+        "plane": np.full(n, -1),
+        "view": np.digitize(where, [2400, 4800]),
+        "n_samples": np.full(n, 6400),
+    }
     rois = {"roi_wire": np.arange(n), "roi_begin": rng.integers(0, 6000, n), "roi_length": np.full(n, length)}
     hits = {name: np.zeros(n) for name in Hits.columns()} | {"channel": where, "start_tick": rois["roi_begin"]}
     hits |= {"end_tick": rois["roi_begin"] + length, "integral": rng.normal(size=n)}
