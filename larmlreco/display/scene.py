@@ -189,6 +189,14 @@ class EventProducts:
         made = images_of_wires(wires[0], mine, planes) if wires else images_of_hits(hits[0], mine, planes)
         return {plane.name: Image(made[plane.name].pixels, "", plane) for plane in planes}
 
+    @cached_property
+    def pixels_of(self) -> dict[str, tuple[str, Pixels]]:
+        """Plane name and pixels by branch of all stored images of the planes, also those of modules before the last."""
+        every = {key.branch: (key.instance, pixels) for key, pixels in self.all(Pixels)}
+        return {branch: found for branch, found in every.items() if found[0] in self.images} | {
+            image.branch: (name, image.pixels) for name, image in self.images.items()
+        }
+
 
 def scene_of(
     reader: Reader, entry: int, detector_name: str | None = None, label: str | None = None, wanted: Sequence[str] = ()
@@ -324,16 +332,15 @@ def _truth(event: EventProducts) -> Iterator[Layer]:
 
 def _labels(event: EventProducts, kind: type[SemanticScores] | type[TrueLabels]) -> Iterator[tuple[ProductKey, Layer]]:
     """Layers of the labels of pixels, all planes of a module together, then of the labels of hits."""
-    planes = {image.branch: name for name, image in event.images.items()}
     hits = {key.branch: product for key, product in event.all(Hits)}
     of_pixels: dict[str, tuple[ProductKey, Layer]] = {}
     of_hits = []
     for key, labels in event.all(kind):
         target, classes = str(labels.meta.get("target", "")), tuple(labels.meta["class_names"])
-        if target in planes:
-            name = planes[target]
+        if target in event.pixels_of:
+            name, pixels = event.pixels_of[target]
             _, before = of_pixels.get(key.label, (key, Layer("pixel classes", {}, classes)))
-            marks = {**before.marks, name: _pixel_marks(event.images[name].pixels, labels.label)}
+            marks = {**before.marks, name: _pixel_marks(pixels, labels.label)}
             of_pixels[key.label] = key, replace(before, marks=marks)
         elif target in hits:
             of_hits.append((key, Layer("hit classes", _hit_marks(hits[target], event, labels.label), classes)))

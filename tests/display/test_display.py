@@ -258,7 +258,7 @@ def test_files_that_cannot_be_drawn(tmp_path: Path, capsys: pytest.CaptureFixtur
     file = write(tmp_path / "pot.root", {key(POTSummary, "generator"): POTSummary.empty()})
     assert main(["display", str(file), "-o", out]) == 4
     assert capsys.readouterr().err == (
-        f"larmlreco display: {file}: the event has nothing to draw (Pixels, Wires, Hits); "
+        f"larmlreco display: {file}: the event has nothing to draw (Pixels, Wires, Hits, Voxels); "
         "products there: POTSummary generator::TEST\n"
     )
     file = write(tmp_path / "raw.root", {key(Wires, "butcher"): Wires.empty()})

@@ -19,6 +19,7 @@ from larmlreco.products import (
     Hits,
     Michels,
     Particles,
+    Pixels,
     Product,
     ProductKey,
     SemanticScores,
@@ -146,6 +147,22 @@ def test_pages_and_pictures_with_and_without_planes(tmp_path: Path, planes: bool
     assert [a["name"] for a in held["clouds"][0]["arrows"]] == ["start to end", "Michel attachments"]
     named = next(p for p in held["clouds"][0]["paints"] if p["name"] == "clusters")
     assert [c["count"] for c in named["classes"]] == [3, 2]
+
+
+def test_classes_of_pixels_are_drawn_where_a_later_image_holds_what_was_filled_in(tmp_path: Path) -> None:
+    held = products(planes=True)
+    for plane in range(3):
+        measured = pixels(plane, [100, 200], [150, 150])
+        filled = pixels(plane, [100, 200, 150], [150, 150, 150])
+        infilled = Pixels.from_columns({**filled.to_columns(), "infilled": [0, 0, 1]}, filled.meta)
+        held[ProductKey("Pixels", "infill", "UVY"[plane], "TEST")] = infilled
+        target = {**META, "target": f"Pixels_images_{'UVY'[plane]}_TEST"}
+        scores = SemanticScores(scores=np.full((len(measured), 5), 0.2), label=[1, 2], meta=target)
+        held[ProductKey("SemanticScores", "planes", "UVY"[plane], "TEST")] = scores
+    layers = {layer.name: layer for layer in scene(tmp_path / "e.root", held).layers}
+    assert layers["pixel classes of planes"].marks["U"].label.tolist() == [1, 2]
+    assert layers["infilled"].marks["U"].column.tolist() == [150]
+    assert len(layers["charge"].marks["U"]) == 3
 
 
 def test_points_alone_have_no_arrows(tmp_path: Path) -> None:
