@@ -238,7 +238,7 @@ def _scalability(evaluations: Sequence[Evaluation]) -> str:
                 row = [name, str(column.batch_size), f"{column.accuracy:g}", f"{column.accuracy_std:g}"]
                 rows.append([*row, f"{found.memory_test:g}", f"{found.time_test:g}"])
     head = ["", "batch", "accuracy, mean over images (%)", "spread (%)", "memory (GB)", "time (s a batch)"]
-    after = "\n\nOur times are wall times of the job, whatever else its machine did; `larmlreco bench` takes them alone."
+    after = "\n\nOur times are wall times of the job, whatever else its machine did; `larmlreco bench` takes them."
     return "### Size, memory and time at inference: beside table II\n\n" + table(head, rows) + after
 
 
