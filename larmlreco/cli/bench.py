@@ -4,6 +4,10 @@ A U-ResNet with random weights runs on each input with each engine, in processes
 the whole network with its kernel maps made afresh, the best of several rounds; peak memory counts from before the
 first run. With --dense the densest part of the input also runs as dense convolutions, with --backward a step of the
 training is timed as well. Portable and native networks run as exported archives.
+
+--clusters measures the forming of clusters from embeddings instead, against numbers of made-up voxels and clusters,
+beside the published procedure (up to 2e8 voxels times clusters) and DBSCAN of as many voxels: processor time of one
+thread.
 """
 
 import argparse
@@ -13,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from larmlreco.benchmark import Case, Image, machine_peaks, measure, read_image
+from larmlreco.benchmark_clustering import measure_clustering
 from larmlreco.errors import ConfigurationError
 from larmlreco.sparse import native
 
@@ -31,10 +36,25 @@ COLUMNS = (
 )
 """Key, title and format of the table's columns; those without a value in any row are left out."""
 
+CLUSTERING_COLUMNS = (
+    *(("voxels", "voxels", "d"), ("clusters", "clusters", "d"), ("fast_s", "fast s", ".3f")),
+    *(("published_s", "published s", ".3f"), ("dbscan_s", "DBSCAN s", ".3f"), ("different", "different", "d")),
+)
+"""The same of the table of ``--clusters``."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    parser.add_argument("--input", type=Path, nargs="+", required=True, help=".npz: coords, feats, spatial_shape")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--input", type=Path, nargs="+", help=".npz: coords, feats, spatial_shape")
+    what.add_argument("--clusters", type=int, nargs="+", help="measure clustering, with these numbers of clusters")
+    parser.add_argument(
+        "--voxels",
+        type=int,
+        nargs="+",
+        default=[3_000, 10_000, 30_000, 100_000],
+        help="with --clusters: numbers of voxels; those below 10 a cluster are left out",
+    )
     parser.add_argument("--dim", type=int, choices=(2, 3), help="axes that the inputs must have")
     parser.add_argument("--filters", type=int, default=16, help="channels of the finest level")
     parser.add_argument("--depth", type=int, default=5, help="levels")
@@ -49,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backward", action="store_true", help="time a training step, too")
     parser.add_argument("--dense", action="store_true", help="compare with dense convolutions")
     parser.add_argument("--json", action="store_true", help="print JSON: an object for each engine and input")
-    parser.add_argument("--plot", type=Path, help="draw the cost of a voxel against the number of voxels")
+    parser.add_argument("--plot", type=Path, help="draw the cost against the number of voxels")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
     for name in ("filters", "depth", "threads", "rounds"):
         if getattr(options, name) < 1:
             raise ConfigurationError(f"--{name} must be at least 1; got {getattr(options, name)}")
+    if options.clusters is not None:
+        return _clustering(options)
     engines = options.engine or [native.best_engine()]
     images = [read_image(path) for path in options.input]
     for image in images:
@@ -77,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows[0] if len(rows) == 1 else rows, indent=1))
     else:
-        print(_table(rows))
+        print(_table(rows, COLUMNS))
         bare = peaks["fma_peak_gflops"]
         print(
             f"U-ResNet of {options.filters} filters, depth {options.depth}; this machine, {options.threads} thread(s): "
@@ -106,8 +128,45 @@ def _against_dense(image: Image, engines: Sequence[str], options: argparse.Names
     return [*rows, dense.values()]
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns = [column for column in COLUMNS if any(row.get(column[0]) is not None for row in rows)]
+def _clustering(options: argparse.Namespace) -> int:
+    """Measure and print the forming of clusters."""
+    for name in ("clusters", "voxels"):
+        if min(getattr(options, name)) < 1:
+            raise ConfigurationError(f"--{name} must be at least 1; got {min(getattr(options, name))}")
+    cases = [(n, k) for k in options.clusters for n in options.voxels if n >= 10 * k]
+    if not cases:
+        raise ConfigurationError(
+            f"--voxels must have at least 10 for each of --clusters {options.clusters}; got {options.voxels}"
+        )
+    rows = [measure_clustering(n, k, options.rounds).values() for n, k in cases]
+    if options.plot is not None:
+        _plot_clustering(rows, options.plot)
+    print(json.dumps(rows, indent=1) if options.json else _table(rows, CLUSTERING_COLUMNS))
+    return 0
+
+
+def _plot_clustering(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    for number, k in enumerate(dict.fromkeys(row["clusters"] for row in rows)):
+        for key, name, style in (
+            ("fast_s", "fast", "-o"),
+            ("published_s", "published", "--s"),
+            ("dbscan_s", "DBSCAN", ":^"),
+        ):
+            mine = sorted((row["voxels"], row[key]) for row in rows if row["clusters"] == k and key in row)
+            label = f"{name}, {k} clusters"
+            axes.plot([n for n, _ in mine], [cost for _, cost in mine], style, color=f"C{number}", label=label)
+    axes.set(xscale="log", yscale="log", xlabel="voxels", ylabel="processor time (s)")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], known: Sequence[tuple[str, str, str]]) -> str:
+    columns = [column for column in known if any(row.get(column[0]) is not None for row in rows)]
     lines = [[title for _, title, _ in columns]]
     for row in rows:
         lines.append([format(row[key], form) if row.get(key) is not None else "" for key, _, form in columns])

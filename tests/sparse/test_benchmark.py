@@ -6,11 +6,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from oracles import proposal_free_clustering
 from oracles import sparse_convolution as oracle
 
 from larmlreco.benchmark import Image, read_image
+from larmlreco.benchmark_clustering import embedded_voxels, published_clusters, straight_tracks
 from larmlreco.cli.main import main
-from larmlreco.errors import InputError
+from larmlreco.errors import ConfigurationError, InputError
 from larmlreco.models import build
 from larmlreco.sparse import elsewhere, native
 from larmlreco.sparse.layers import fold_norms
@@ -185,3 +187,36 @@ def test_bad_inputs(tmp_path, arrays, message):
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="expected arrays coords"):
         read_image(tmp_path / "cut.npz")
+
+
+def test_cost_of_clustering(tmp_path, capsys):
+    plot = tmp_path / "cost.png"
+    arguments = ["bench", "--clusters", "5", "30", "--voxels", "100", "400", "--rounds", "1", "--plot", str(plot)]
+    assert main([*arguments, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["voxels"], row["clusters"]) for row in rows] == [(100, 5), (400, 5), (400, 30)]
+    assert [row["different"] for row in rows] == [0, 0, 0]
+    assert plot.stat().st_size > 1000
+    assert main(arguments) == 0
+    head = "voxels clusters fast s published s DBSCAN s different"
+    assert capsys.readouterr().out.splitlines()[0].split() == head.split()
+
+
+def test_published_clusters_are_those_of_the_definition():
+    arrays = embedded_voxels(150, 6)
+    label, _ = proposal_free_clustering.plain_clusters(*(a.tolist() for a in arrays), 0.5, 0.5, assign_all=True)
+    assert published_clusters(*arrays).tolist() == label
+
+
+def test_straight_tracks_are_connected():
+    tracks = straight_tracks(60, 2)
+    for mine in (tracks[::2], tracks[1::2]):
+        assert (np.abs((np.diff(mine, axis=0) + 384) % 768 - 384).max(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--clusters", "0"), ("--clusters", "2", "--voxels", "0"), ("--clusters", "3", "--voxels", "29")]
+)
+def test_impossible_numbers_of_clusters_are_refused(arguments, capsys):
+    assert main(["bench", *arguments]) == ConfigurationError.exit_status
+    assert "must" in capsys.readouterr().err
