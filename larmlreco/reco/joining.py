@@ -66,8 +66,9 @@ def join_tracks(voxels: npt.ArrayLike, cluster: Index, semantic: Index, options:
     owner, kinds = np.asarray(cluster, dtype=np.int64), np.asarray(semantic, dtype=np.int64)
     size = np.bincount(owner[owner >= 0], minlength=len(kinds)) + 1e-9
     number, classes = np.arange(len(kinds)), kinds
+    known: _Known = {}
     for _ in range(_PASSES):  # a joined track has ends and directions of its own
-        again = _joined(places, np.append(number, -1)[owner], classes, options)
+        again = _joined(places, np.append(number, -1)[owner], classes, options, known)
         if again.max(initial=-1) + 1 == len(classes):
             break
         number = again[number]
@@ -76,14 +77,27 @@ def join_tracks(voxels: npt.ArrayLike, cluster: Index, semantic: Index, options:
     return number
 
 
-def _joined(places: Float64, cluster: Int64, semantic: Int64, options: JoinOptions) -> Int64:
-    """One pass of :func:`join_tracks`."""
+_End = tuple[Float64, Float64, float]
+"""Place and outward unit vector (3,) of an end, length of its piece."""
+
+_Known = dict[tuple[int, int], list[_End]]
+"""Ends of pieces by first row and number of their voxels: pieces only grow, so these two tell one from its pieces."""
+
+
+def _joined(places: Float64, cluster: Int64, semantic: Int64, options: JoinOptions, known: _Known) -> Int64:
+    """One pass of :func:`join_tracks`; adds to the ends that are ``known``."""
     k = len(semantic)
     order = np.argsort(cluster, kind="stable")
     edges = np.searchsorted(cluster[order], np.arange(k + 1))
     tracks = [row for row in range(k) if semantic[row] in _TRACKS and edges[row + 1] > edges[row]]
     members = {row: places[order[edges[row] : edges[row + 1]]] for row in tracks}
-    pairs = _facing(members, semantic, options)
+    ends = {}
+    for row, own in members.items():
+        key = (int(order[edges[row]]), len(own))
+        if key not in known:
+            known[key] = _ends_of(own, options)
+        ends[row] = known[key]
+    pairs = _facing(ends, semantic, options)
     pairs += _beside(members, semantic, _components(pairs, k), options)
     return _components([*pairs, *_covered(members, semantic, options)], k)
 
@@ -98,17 +112,22 @@ class _Ends:
     length: Float64
 
 
-def _ends(members: dict[int, Float64], options: JoinOptions) -> _Ends:
-    rows: list[tuple[int, Float64, Float64, float]] = []
-    for row, places in members.items():
-        path = path_of(places, np.ones(len(places)))
-        if path.length < options.reach / 2:
-            continue
-        for way in (path, path.reversed()):
-            near = places[way.along <= options.reach]
-            middle = near.mean(axis=0)
-            axis = principal_axis(near - middle)
-            rows.append((row, way.points[0], axis if (way.points[0] - middle) @ axis >= 0 else -axis, path.length))
+def _ends_of(places: Float64, options: JoinOptions) -> list[_End]:
+    """Both ends of a long piece, none of a short one."""
+    path = path_of(places, np.ones(len(places)))
+    found: list[_End] = []
+    if path.length < options.reach / 2:
+        return found
+    for way in (path, path.reversed()):
+        near = places[way.along <= options.reach]
+        middle = near.mean(axis=0)
+        axis = principal_axis(near - middle)
+        found.append((way.points[0], axis if (way.points[0] - middle) @ axis >= 0 else -axis, path.length))
+    return found
+
+
+def _table(ends: dict[int, list[_End]]) -> _Ends:
+    rows = [(row, *end) for row, both in ends.items() for end in both]
     return _Ends(
         np.array([r[0] for r in rows], dtype=np.int64),
         np.array([r[1] for r in rows]).reshape(-1, 3),
@@ -117,9 +136,9 @@ def _ends(members: dict[int, Float64], options: JoinOptions) -> _Ends:
     )
 
 
-def _facing(members: dict[int, Float64], semantic: Index, options: JoinOptions) -> list[tuple[int, int]]:
+def _facing(of_piece: dict[int, list[_End]], semantic: Index, options: JoinOptions) -> list[tuple[int, int]]:
     """Pairs of clusters whose ends look at one another."""
-    ends = _ends(members, options)
+    ends = _table(of_piece)
     if len(ends.owner) < 2:
         return []
     pairs = cKDTree(ends.place).query_pairs(options.max_gap, output_type="ndarray")
@@ -142,8 +161,9 @@ def _facing(members: dict[int, Float64], semantic: Index, options: JoinOptions) 
         beside += offset
     taken: set[int] = set()
     found = []
-    for i in np.lexsort((b, a, size + 2 * beside)):
-        if good[i] and not taken & {int(a[i]), int(b[i])}:
+    a, b, badness = a[good], b[good], (size + 2 * beside)[good]
+    for i in np.lexsort((b, a, badness)):
+        if not taken & {int(a[i]), int(b[i])}:
             taken |= {int(a[i]), int(b[i])}
             found.append((int(ends.owner[a[i]]), int(ends.owner[b[i]])))
     return found
@@ -152,17 +172,21 @@ def _facing(members: dict[int, Float64], semantic: Index, options: JoinOptions) 
 def _beside(members: dict[int, Float64], semantic: Index, number: Int64, options: JoinOptions) -> list[tuple[int, int]]:
     """Pairs of a short piece and the track of its class that it lies at, the nearest one."""
     size = {row: float(np.ptp(places, axis=0).max()) for row, places in members.items()}
-    short = [row for row in members if size[row] < options.reach / 2 and (number == number[row]).sum() == 1]
-    long = [row for row in members if row not in set(short)]
+    alone = np.bincount(number)[number] == 1
+    short = [row for row in members if size[row] < options.reach / 2 and alone[row]]
+    long = sorted(set(members).difference(short))
     if not short or not long:
         return []
     owner = np.repeat(long, [len(members[row]) for row in long])
     tree = cKDTree(np.concatenate([members[row] for row in long]))
     found = []
-    for row in short:
-        distance, nearest = tree.query(members[row], distance_upper_bound=options.beside + 1e-9)
-        best = int(np.argmin(distance))
-        if np.isfinite(distance[best]):
+    distances, nearest = tree.query(
+        np.concatenate([members[row] for row in short]), distance_upper_bound=options.beside + 1e-9
+    )
+    first = np.cumsum([0] + [len(members[row]) for row in short])
+    for row, low, high in zip(short, first[:-1], first[1:], strict=True):
+        best = low + int(np.argmin(distances[low:high]))
+        if np.isfinite(distances[best]):
             other = int(owner[nearest[best]])
             if semantic[row] == semantic[other] or size[row] <= options.speck:
                 found.append((row, other))
@@ -175,16 +199,17 @@ def _covered(members: dict[int, Float64], semantic: Index, options: JoinOptions)
         return []
     owner = np.repeat(list(members), [len(places) for places in members.values()])
     places = np.concatenate(list(members.values()))
-    pairs = cKDTree(places).query_pairs(options.beside, output_type="ndarray").astype(np.int64)
-    pairs = np.concatenate([pairs, pairs[:, ::-1]])
-    mine, theirs = owner[pairs[:, 0]], owner[pairs[:, 1]]
-    size = np.bincount(owner)
-    kinds = np.asarray(semantic)
-    smaller = (size[mine] < size[theirs]) | ((size[mine] == size[theirs]) & (mine > theirs))
-    found = smaller & (mine != theirs) & (kinds[mine] == kinds[theirs])
-    touched = np.unique(np.column_stack([pairs[found, 0], theirs[found]]), axis=0)
-    both, count = np.unique(np.column_stack([owner[touched[:, 0]], touched[:, 1]]), axis=0, return_counts=True)
-    return [(int(a), int(b)) for (a, b), n in zip(both, count, strict=True) if n >= options.covered * size[a]]
+    pairs = cKDTree(places).query_pairs(options.beside, output_type="ndarray")
+    kinds, size = np.asarray(semantic), np.bincount(owner)
+    a, b = pairs[owner[pairs[:, 0]] != owner[pairs[:, 1]]].T.astype(np.int64)
+    alike = kinds[owner[a]] == kinds[owner[b]]
+    a, b = a[alike], b[alike]
+    swap = (size[owner[a]] > size[owner[b]]) | ((size[owner[a]] == size[owner[b]]) & (owner[a] < owner[b]))
+    place, theirs = np.where(swap, b, a), owner[np.where(swap, a, b)]  # the place is one of the smaller piece
+    place, theirs = np.divmod(np.unique(place * len(size) + theirs), len(size))
+    both, count = np.unique(owner[place] * len(size) + theirs, return_counts=True)
+    found = zip(*np.divmod(both, len(size)), count, strict=True)
+    return [(int(a), int(b)) for a, b, n in found if n >= options.covered * size[a]]
 
 
 def _components(pairs: list[tuple[int, int]], n: int) -> Int64:

@@ -117,18 +117,21 @@ def _along(places: Float64) -> Float64:
         coarse, row = np.unique(np.floor(places / 2), axis=0, return_inverse=True)
         return np.asarray(2 * _along(coarse)[row.reshape(-1)])
     pairs = cKDTree(places).query_pairs(NEIGHBOURS, output_type="ndarray").astype(np.int64)
-    _, piece = connected_components(_graph(pairs, places), directed=False)
-    if piece.max() > 0:
-        pairs = np.concatenate([pairs, _bridges(places, piece)])
     graph = _graph(pairs, places)
-    ends = [int(np.argmax(dijkstra(graph, directed=False, indices=0)))]
-    ends.append(int(np.argmax(dijkstra(graph, directed=False, indices=ends[0]))))
-    return np.asarray(dijkstra(graph, directed=False, indices=min(ends)), dtype=np.float64)
+    _, piece = connected_components(graph, connection="strong")
+    if piece.max() > 0:
+        graph = _graph(np.concatenate([pairs, _bridges(places, piece)]), places)
+    ends = [int(np.argmax(dijkstra(graph, indices=0)))]
+    second = dijkstra(graph, indices=ends[0])
+    ends.append(int(np.argmax(second)))
+    return np.asarray(second if ends[0] < ends[1] else dijkstra(graph, indices=ends[1]), dtype=np.float64)
 
 
 def _graph(pairs: Int64, places: Float64) -> csr_array:
+    """Both directions of every pair, so that nothing needs to turn the graph around again."""
     length = np.sqrt(((places[pairs[:, 0]] - places[pairs[:, 1]]) ** 2).sum(axis=1))
-    return csr_array((length, (pairs[:, 0], pairs[:, 1])), shape=(len(places), len(places)))
+    row, column = np.concatenate([pairs, pairs[:, ::-1]]).T
+    return csr_array((np.tile(length, 2), (row, column)), shape=(len(places), len(places)))
 
 
 def _bridges(places: Float64, piece: npt.NDArray[Any]) -> Int64:

@@ -12,6 +12,7 @@ from larmlreco.reco.clustering_places import cluster_of_rows
 from larmlreco.reco.joining import JoinOptions, join_tracks
 
 HIP, MIP, SHOWER, DELTA, MICHEL = range(5)
+_PARTS = ((0, 25), (33, 60), (62, 64))  # of a track
 
 
 def line(start: tuple[float, ...], end: tuple[float, ...]) -> np.ndarray:
@@ -83,6 +84,27 @@ def test_events_of_nothing_and_of_little() -> None:
     many = np.arange(2000)
     scattered = np.column_stack([many * 7 % 1000, many * 11 % 997, many * 13 % 991])
     assert join_tracks(scattered, many, np.full(2000, MIP)).tolist() == many.tolist()
+
+
+def test_tracks_far_apart_do_not_change_each_other() -> None:
+    rng = np.random.default_rng(5)
+    ways = rng.normal(size=(30, 3))
+    ways /= np.sqrt((ways**2).sum(axis=1, keepdims=True))
+    starts = rng.uniform(0, 150, (30, 3))
+    pieces = [line(tuple(s + a * w), tuple(s + b * w)) for s, w in zip(starts, ways, strict=True) for a, b in _PARTS]
+    voxels, first = np.unique(np.concatenate(pieces), axis=0, return_index=True)
+    cluster = np.repeat(np.arange(len(pieces)), [len(p) for p in pieces])[first]
+    semantic = np.repeat(np.where(rng.random(30) < 0.3, HIP, MIP), len(_PARTS))
+    one = join_tracks(voxels, cluster, semantic)
+    k, n = len(pieces), int(one.max()) + 1
+    assert n <= k - 30
+    order = rng.permutation(3 * len(voxels))
+    many = np.concatenate([voxels + np.array([0, 0, 1000 * i]) for i in range(3)])[order]
+    clusters = np.concatenate([cluster + k * i for i in range(3)])[order]
+    assert (
+        join_tracks(many, clusters, np.tile(semantic, 3)).tolist()
+        == np.concatenate([one, one + n, one + 2 * n]).tolist()
+    )
 
 
 def products(scheme: str = "larmlreco") -> dict[str | ProductKey, Product]:
