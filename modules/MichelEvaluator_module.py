@@ -11,7 +11,8 @@ from larmlreco.labels import Semantic
 from larmlreco.metrics.michel import MichelMetrics
 from larmlreco.metrics.ratio import EventRatio
 from larmlreco.products import Assns, InputTag, Michels, TrueLabels, TrueParticles, Voxels
-from larmlreco.reco.clustering_places import cluster_of_rows
+from larmlreco.reco.clustering_places import Places, cluster_of_rows
+from larmlreco.truth.kinematics import decay_angles, energies
 
 _ENERGY_EDGES = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0)
 _ANGLE_EDGES = (0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0)
@@ -22,7 +23,7 @@ class MichelEvaluator(Evaluator):
 
     The energy is that of the ionisation: of the true cluster's voxels against the found one's. ``response`` is the
     median of found over true and half the width of the middle 68 %, over matched pairs. The opening angle is that of
-    the found muon and electron.
+    the found muon and electron for the purity, for the efficiency that of the true ones, where ``particles`` are given.
     """
 
     class Parameters(ParameterSet):
@@ -31,7 +32,7 @@ class MichelEvaluator(Evaluator):
         michels: InputTag = parameter("michels", doc="Michel electrons and their clusters (Michels, Clusters, Assns)")
         voxels: InputTag = parameter("voxels", doc="voxels (Voxels)")
         truth: InputTag = parameter("truth", doc="true labels with clusters (TrueLabels)")
-        particles: InputTag | None = parameter(None, doc="particles, for the energy at birth; @nil: none")
+        particles: InputTag | None = parameter(None, doc="particles, for energy and place of birth; @nil: none")
         images: list[str] = parameter([""], doc="instances to compare, each by itself")
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
@@ -52,6 +53,7 @@ class MichelEvaluator(Evaluator):
         self._efficiency = {name: [EventRatio() for _ in _ENERGY_EDGES[1:]] for name in self._images}
         self._purity = {name: [EventRatio() for _ in _ENERGY_EDGES[1:]] for name in self._images}
         self._angle = {name: [EventRatio() for _ in _ANGLE_EDGES[1:]] for name in self._images}
+        self._true_angle = {name: [EventRatio() for _ in _ANGLE_EDGES[1:]] for name in self._images}
         self._matched: dict[str, tuple[int, int]] = {}
         self._pairs: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in self._images}
 
@@ -59,7 +61,8 @@ class MichelEvaluator(Evaluator):
         """Compare one event."""
         for name, (michels_tag, links_tag, voxels_tag, truth_tag) in self._images.items():
             michels, truth = event.get(Michels, michels_tag), event.get(TrueLabels, truth_tag)
-            energy = event.get(Voxels, voxels_tag).energy.astype(np.float64)
+            voxels = event.get(Voxels, voxels_tag)
+            energy = voxels.energy.astype(np.float64)
             cluster = cluster_of_rows(event.get(Assns, links_tag), len(truth))
             found = np.where(np.isin(cluster, michels.electron), cluster, -1)
             known = truth.label >= 0
@@ -69,7 +72,7 @@ class MichelEvaluator(Evaluator):
             n_both = matches.n_true + matches.n_candidates
             self._matched[str(event.id)] = before[0] + 2 * len(matches.true), before[1] + n_both
             deposited = np.bincount(true[true >= 0], energy[true >= 0], int(true.max(initial=-1)) + 1)
-            birth = self._energy_at_birth(event, truth, true, len(deposited))
+            birth, true_angle = self._at_birth(event, voxels, truth, true, len(deposited))
             row = {cluster: i for i, cluster in enumerate(michels.electron.tolist())}
             for candidate, match in zip(matches.candidate.tolist(), matches.true.tolist(), strict=True):
                 i = row[candidate]
@@ -83,34 +86,38 @@ class MichelEvaluator(Evaluator):
             _fill(self._angle[name], _ANGLE_EDGES, angle[michels.muon >= 0], right[michels.muon >= 0])
             there = np.unique(true[known & (true >= 0)])
             _fill(self._efficiency[name], _ENERGY_EDGES, deposited[there], np.isin(there, matches.true))
+            _fill(self._true_angle[name], _ANGLE_EDGES, true_angle[there], np.isin(there, matches.true))
 
     def wrong_parts(self) -> dict[str, float]:
         """Of each event the part of its true Michel electrons and candidates, together, that have no match."""
         return {event: 1.0 - right / total for event, (right, total) in self._matched.items() if total}
 
-    def _energy_at_birth(self, event: Event, truth: TrueLabels, true: Any, n: int) -> Any:
-        """Kinetic energy (n,) of the electrons by their true cluster; NaN where it is not known."""
-        out = np.full(n, np.nan)
-        if self._particles is None:
-            return out
-        particles = event.get(TrueParticles, self._particles)
-        energy = dict(zip(particles.id.tolist(), particles.kinetic_energy.tolist(), strict=True))
+    def _at_birth(self, event: Event, voxels: Voxels, truth: TrueLabels, true: Any, n: int) -> tuple[Any, Any]:
+        """Kinetic energy and angle to the muon's end (n,) of electrons by true cluster; NaN where not known."""
+        energy, angle = np.full((2, n), np.nan)
         clusters, first = np.unique(true, return_index=True)
-        for cluster, row in zip(clusters.tolist(), first.tolist(), strict=True):
-            if cluster >= 0:
-                out[cluster] = energy.get(int(truth.particle[row]), np.nan)
-        return out
+        clusters, first = clusters[clusters >= 0], first[clusters >= 0]
+        if self._particles is not None and len(clusters):
+            particles = event.get(TrueParticles, self._particles)
+            electrons = truth.particle[first]
+            place = Places.of_voxels(voxels).position
+            energy[clusters] = energies(electrons, particles)
+            angle[clusters] = decay_angles(place, truth.particle, electrons, particles)
+        return energy, angle
 
     def results(self) -> dict[str, Any]:
-        """By instance: figures without and with the cut, efficiency against energy, and the energy of the pairs."""
+        """By instance: figures without and with the cut, efficiency and purity against energy and angle, and the
+        energy of the pairs."""
         out = {}
         for name, metrics in self._metrics.items():
-            bins, purity, angle = (
-                [ratio.as_dict() for ratio in ratios[name]] for ratios in (self._efficiency, self._purity, self._angle)
+            bins, true_angle, purity, angle = (
+                [ratio.as_dict() for ratio in ratios[name]]
+                for ratios in (self._efficiency, self._true_angle, self._purity, self._angle)
             )
             out[name or "all"] = {
                 "figures": metrics.summary(),
                 "efficiency_against_energy": {"edges": list(_ENERGY_EDGES), "unit": "MeV", "bins": bins},
+                "efficiency_against_opening_angle": {"edges": list(_ANGLE_EDGES), "unit": "deg", "bins": true_angle},
                 "purity_against_energy": {"edges": list(_ENERGY_EDGES), "unit": "MeV", "bins": purity},
                 "purity_against_opening_angle": {"edges": list(_ANGLE_EDGES), "unit": "deg", "bins": angle},
                 "response": self._response(name),

@@ -72,6 +72,11 @@ def _against(found: Mapping[str, Any], pictures: Path, stem: str) -> str:
     lines = []
     for key, x, y in (
         ("efficiency_against_energy", "true ionisation energy (MeV)", "ID efficiency (%)"),
+        (
+            "efficiency_against_opening_angle",
+            "angle between the true muon's end and the electron (degrees)",
+            "ID efficiency (%)",
+        ),
         ("purity_against_energy", "found energy (MeV)", "ID purity (%)"),
         ("purity_against_opening_angle", "angle of muon and electron (degrees)", "ID purity (%)"),
     ):

@@ -56,6 +56,32 @@ def opening_angle(steps: TrueSteps, particles: TrueParticles) -> float:
     return float(np.degrees(np.arccos(np.clip(pairs.max(), -1, 1))))
 
 
+def decay_angles(
+    place: Float64, particle: npt.NDArray[np.integer], ids: npt.NDArray[np.integer], particles: TrueParticles
+) -> Float64:
+    """Angles (K,) in degrees between the end of the parent and the start of particles by id (K,).
+
+    ``place`` (N, 3) in cm and ``particle`` (N,) are the deposits and whose they are. Directions are those from the
+    parent's deposits within 3 cm of the place of birth to it, and from it to the particle's own, by their means; NaN
+    where there are none.
+    """
+    row = {number: i for i, number in enumerate(particles.id.tolist())}
+    out = np.full(len(ids), np.nan)
+    for k, number in enumerate(ids.tolist()):
+        if number not in row:
+            continue
+        i = row[number]
+        offset = place - np.array([particles.x[i], particles.y[i], particles.z[i]], dtype=np.float64)
+        near = np.linalg.norm(offset, axis=1) <= DIRECTION_REACH_CM
+        before, after = near & (particle == particles.parent[i]), near & (particle == number)
+        if before.any() and after.any():
+            one, other = -offset[before].mean(axis=0), offset[after].mean(axis=0)
+            both = float(np.linalg.norm(one) * np.linalg.norm(other))
+            if both > 0:
+                out[k] = np.degrees(np.arccos(np.clip(one @ other / both, -1, 1)))
+    return out
+
+
 def ways(
     steps: TrueSteps, ids: npt.NDArray[np.integer], detector: Detector | None = None
 ) -> tuple[Float64, Float64, Float64, Float64]:

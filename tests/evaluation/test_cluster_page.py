@@ -17,7 +17,7 @@ def test_tables_and_plots_are_made(tmp_path: Path) -> None:
         michels.add(np.array([0, 0, -1]), np.array([0, 0, 1]))
     empty = {"value": None, "error": None, "events": 0}
     bins = {"edges": [0.0, 10.0, 20.0], "bins": [{"value": 0.5, "error": 0.1, "events": 2}, empty]}
-    keys = ("efficiency_against_energy", "purity_against_energy", "purity_against_opening_angle")
+    keys = [f"{what}_against_{of}" for what in ("efficiency", "purity") for of in ("energy", "opening_angle")]
     results = {
         "clusters": {"thin": {"classes": clusters.summary(), "by_multiplicity": clusters.by_multiplicity()}},
         "michels": {
@@ -34,4 +34,4 @@ def test_tables_and_plots_are_made(tmp_path: Path) -> None:
     text = "\n".join(cluster_blocks([("sample", evaluation)], tmp_path))
     assert "50.0 ± 0.0 (96.7)" in text
     assert (tmp_path / "michels_0_spectrum_0.png").is_file()
-    assert len(list(tmp_path.glob("*.png"))) == 5
+    assert len(list(tmp_path.glob("*.png"))) == 6

@@ -142,8 +142,9 @@ def test_the_evaluator_gives_figures_energy_and_response() -> None:
         META,
     )
     particles = TrueParticles.from_columns(
-        {name: [0, 0] for name in ("pdg", "parent", "process", "x", "y", "z", "t", "semantic", "instance")}
-        | {"id": [2, 7], "kinetic_energy": [200.0, 41.0]},
+        {name: [0, 0] for name in ("pdg", "process", "t", "semantic", "instance")}
+        | {"id": [2, 7], "parent": [0, 2], "kinetic_energy": [200.0, 41.0]}
+        | {axis: [0.0, at] for axis, at in zip("xyz", END * 0.3 + [-3.15, 0.15, 0.15], strict=True)},
         {"processes": []},
     )
     products = {key(p, label): p for label, p in (("voxels", voxels(toy)), ("truth", truth), ("largeant", particles))}
@@ -156,5 +157,6 @@ def test_the_evaluator_gives_figures_energy_and_response() -> None:
     assert figures["pairs"]["rows"] == [[deposited, pytest.approx(deposited), 41.0, pytest.approx(deposited)]]
     assert figures["response"]["median"] == pytest.approx(1.0)
     assert [b["count"] for b in figures["efficiency_against_energy"]["bins"]] == [0, 0, 1, 0, 0, 0, 0, 0]
+    assert [b["count"] for b in figures["efficiency_against_opening_angle"]["bins"]] == [0, 0, 1, 0, 0, 0]
     assert tested.module.wrong_parts() == {"1:1:1": 0.0}
     assert "energy found over true: 1.000" in tested.module.table()

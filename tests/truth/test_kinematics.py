@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from larmlreco.products import TrueParticles, TrueSteps
-from larmlreco.truth.kinematics import energies, opening_angle, primary_directions
+from larmlreco.truth.kinematics import decay_angles, energies, opening_angle, primary_directions
 
 
 def particles(*rows: dict[str, int]) -> TrueParticles:
@@ -51,3 +51,16 @@ def test_energies_of_particles_by_id() -> None:
     assert found[[0, 2]].tolist() == [20, 10]
     assert np.isnan(found[[1, 3]]).all()
     assert energies(np.zeros(0, np.int32), particles({"id": 1})).shape == (0,)
+
+
+def test_angle_of_a_decay_is_that_of_the_ends_that_meet() -> None:
+    along = np.arange(1, 200) * 0.1
+    muon = np.column_stack([-along, np.where(along > 3, along, 0), 0 * along])
+    angle = np.radians(130)
+    electron = np.outer(along, [np.cos(angle), 0, np.sin(angle)])
+    place, whose = np.concatenate([electron, muon]), np.repeat([5, 2], len(along))
+    true = particles({"id": 2}, {"id": 5, "parent": 2}, {"id": 6, "parent": 5}, {"id": 7, "parent": 9})
+    found = decay_angles(place, whose, np.array([5, 6, 7, 8]), true)
+    assert found[0] == pytest.approx(130)
+    assert np.isnan(found[1:]).all()
+    assert decay_angles(place[:0], whose[:0], np.array([], dtype=np.int64), true).shape == (0,)
