@@ -9,7 +9,7 @@ from larmlreco.framework import Event, ModuleContext, ParameterSet, parameter
 from larmlreco.framework.evaluation import Evaluator
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.metrics.clustering import ClusteringMetrics
-from larmlreco.products import Assns, Clusters, InputTag, TrueLabels
+from larmlreco.products import Assns, Clusters, InputTag, TrueLabels, Voxels
 from larmlreco.reco.clustering_places import cluster_of_rows
 
 _GROUPS = {"shower": ("shower",), "track": ("HIP", "MIP"), "Michel": ("Michel",), "delta": ("delta",)}
@@ -27,6 +27,7 @@ class ClusteringEvaluator(Evaluator):
 
         clusters: InputTag = parameter("clusters", doc="clusters and their links to the voxels (Clusters, Assns)")
         truth: InputTag = parameter("truth", doc="true labels with clusters (TrueLabels)")
+        voxels: InputTag | None = parameter(None, doc="voxels, for figures against energy (Voxels); @nil: none")
         images: list[str] = parameter([""], doc="instances to compare, each by itself")
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
@@ -38,6 +39,7 @@ class ClusteringEvaluator(Evaluator):
                 self.consumes(Clusters, tag(config.clusters, name)),
                 self.consumes(Assns, tag(config.clusters, name)),
                 self.consumes(TrueLabels, tag(config.truth, name)),
+                None if config.voxels is None else self.consumes(Voxels, tag(config.voxels, name)),
             )
             for name in config.images
         }
@@ -46,17 +48,20 @@ class ClusteringEvaluator(Evaluator):
 
     def analyze(self, event: Event) -> None:
         """Compare one event."""
-        for name, (clusters_tag, links_tag, truth_tag) in self._images.items():
+        for name, (clusters_tag, links_tag, truth_tag, voxels_tag) in self._images.items():
             clusters, truth = event.get(Clusters, clusters_tag), event.get(TrueLabels, truth_tag)
             found = cluster_of_rows(event.get(Assns, links_tag), len(truth))
             semantic = np.append(clusters.semantic, -1)[found]
             known = truth.label >= 0
+            energy = None if voxels_tag is None else event.get(Voxels, voxels_tag).energy.astype(np.float64)
             for group, classes in _GROUPS.items():
                 numbers = [SEMANTIC_NAMES.index(c) for c in classes]
+                true = np.where(np.isin(truth.label, numbers), truth.cluster, -1)
                 scores = self._metrics[name].add(
                     group,
-                    np.where(np.isin(truth.label, numbers), truth.cluster, -1)[known],
+                    true[known],
                     np.where(np.isin(semantic, numbers), found, -1)[known],
+                    None if energy is None else float(energy[true >= 0].sum()),
                 )
                 if not math.isnan(scores.ari):
                     self._rand.setdefault(str(event.id), []).append(scores.ari)
@@ -66,11 +71,12 @@ class ClusteringEvaluator(Evaluator):
         return {event: min(1.0 - sum(found) / len(found), 1.0) for event, found in self._rand.items()}
 
     def results(self) -> dict[str, Any]:
-        """By instance: figures by class, and the same against the number of true clusters."""
+        """By instance: figures by class, and the same against the number and the energy of true clusters."""
         return {
             name or "all": {
                 "classes": metrics.summary(),
                 "by_multiplicity": metrics.by_multiplicity(),
+                **({} if self._images[name][-1] is None else {"by_energy": metrics.by_energy()}),
             }
             for name, metrics in self._metrics.items()
         }

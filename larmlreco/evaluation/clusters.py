@@ -31,7 +31,7 @@ def cluster_blocks(evaluations: Sequence[tuple[str, Evaluation]], pictures: Path
         michels = {name: values for name, values in found.items() if "efficiency_against_energy" in values}
         blocks.append(f"### {title}")
         if clusters:
-            blocks += [_clusters(clusters), _multiplicity(clusters, pictures, f"clusters_{number}")]
+            blocks += [_clusters(clusters), _cluster_plots(clusters, pictures, f"clusters_{number}")]
         if michels:
             blocks += [_michels(michels), _against(michels, pictures, f"michels_{number}")]
     return blocks
@@ -59,13 +59,26 @@ def _michels(found: Mapping[str, Any]) -> str:
     return "Michel electrons, in per cent (published)\n\n" + table(["Michels", "cut", *MICHEL_FIGURES], rows)
 
 
-def _multiplicity(found: Mapping[str, Any], pictures: Path, stem: str) -> str:
-    series = {}
-    for label, values in found.items():
-        bins = values["by_multiplicity"]["track"]
-        series[label] = ([b["true_clusters_from"] for b in bins], [b["ari"] for b in bins])
-    draw_bins(series, "true tracks in the event (at least)", "mean ARI of tracks (%)", pictures / stem)
-    return _picture(pictures, stem, "Clusters against multiplicity")
+def _cluster_plots(found: Mapping[str, Any], pictures: Path, stem: str) -> str:
+    """Mean ARI of tracks and showers against the number of true ones and, where it is known, their energy."""
+    lines = []
+    for name, (key, low, x) in itertools.product(
+        ("track", "shower"),
+        (
+            ("by_multiplicity", "true_clusters_from", "true {}s in the event (at least)"),
+            ("by_energy", "energy_from", "energy of true {}s in the event (MeV, at least)"),
+        ),
+    ):
+        series = {
+            label: ([b[low] for b in values[key][name]], [b["ari"] for b in values[key][name]])
+            for label, values in found.items()
+            if name in values.get(key, {})
+        }
+        if series:
+            picture = f"{stem}_{name}_{key}"
+            draw_bins(series, x.format(name), f"mean ARI of {name}s (%)", pictures / picture)
+            lines.append(_picture(pictures, picture, f"ARI of {name}s {key.replace('_', ' ')}"))
+    return "\n".join(lines)
 
 
 def _against(found: Mapping[str, Any], pictures: Path, stem: str) -> str:

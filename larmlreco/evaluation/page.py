@@ -56,7 +56,8 @@ def write_page(folders: Sequence[Path], page: Path) -> None:
         flows = [(_name(e), e) for _, e in evaluations if flow_figures(e)]
         chains = [(_name(e), e) for _, e in evaluations if chain_figures(e)]
         infills = [(_name(e), e) for _, e in evaluations if infill_figures(e)]
-        clusters = [(_name(e), e) for _, e in evaluations if cluster_figures(e) and not chain_figures(e)]
+        # What the chain's own tables say of clusters is enough where it begins with pixels.
+        clusters = [(_name(e), e) for _, e in evaluations if cluster_figures(e) and "pixels" not in chain_figures(e)]
         others = (flow_figures, chain_figures, infill_figures, cluster_figures)
         classes = [pair for pair in evaluations if not any(figures_of(pair[1]) for figures_of in others)]
         planes = [pair for pair in classes if _dimension(pair[1]) == 2]

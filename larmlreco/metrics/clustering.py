@@ -144,6 +144,9 @@ def _rand_index(shared: Overlaps, total: int) -> float:
 MULTIPLICITY_EDGES: tuple[int, ...] = (0, 1, 2, 3, 5, 8, 12, 20, 30)
 """Lowest numbers of true clusters of the bins of :meth:`ClusteringMetrics.by_multiplicity`."""
 
+ENERGY_EDGES: tuple[float, ...] = (0.0, 20.0, 50.0, 100.0, 200.0, 400.0, 800.0)
+"""Lowest energies (MeV) of the bins of :meth:`ClusteringMetrics.by_energy`."""
+
 
 class ClusteringMetrics:
     """Figures by class over events, beside the published ones.
@@ -159,18 +162,26 @@ class ClusteringMetrics:
         self._against = {
             name: [{f: EventRatio() for f in FIGURES} for _ in MULTIPLICITY_EDGES] for name in self.class_names
         }
+        self._energies = {name: [{f: EventRatio() for f in FIGURES} for _ in ENERGY_EDGES] for name in self.class_names}
 
-    def add(self, class_name: str, truth: Labels, predicted: Labels) -> PartitionScores:
-        """Add the voxels of one class in one event, see :func:`compare_partitions`; returns their figures."""
+    def add(self, class_name: str, truth: Labels, predicted: Labels, energy: float | None = None) -> PartitionScores:
+        """Add the voxels of one class in one event, see :func:`compare_partitions`; returns their figures.
+
+        ``energy``: that of the true clusters together, MeV, where it is known.
+        """
         scores = compare_partitions(truth, predicted)
         many = int(np.searchsorted(MULTIPLICITY_EDGES, scores.n_true, side="right")) - 1
         for name in ("all", class_name):
             self._clusters[name][0] += scores.n_true
             self._clusters[name][1] += scores.n_predicted
+        filled = [self._means["all"], self._means[class_name], self._against[class_name][many]]
+        if energy is not None and scores.n_true:
+            high = int(np.searchsorted(ENERGY_EDGES, max(energy, 0.0), side="right")) - 1
+            filled.append(self._energies[class_name][high])
         for figure in FIGURES:
             value = getattr(scores, figure)
             if not math.isnan(value):
-                for means in (self._means["all"], self._means[class_name], self._against[class_name][many]):
+                for means in filled:
                     means[figure].add(value, 1)
         return scores
 
@@ -182,6 +193,16 @@ class ClusteringMetrics:
                 for low, means in zip(MULTIPLICITY_EDGES, bins, strict=True)
             ]
             for name, bins in self._against.items()
+        }
+
+    def by_energy(self) -> dict[str, Any]:
+        """Figures by class against the true energy of the class in the event, where it was given, as JSON values."""
+        return {
+            name: [
+                {"energy_from": low, **{figure: mean.as_dict() for figure, mean in means.items()}}
+                for low, means in zip(ENERGY_EDGES, bins, strict=True)
+            ]
+            for name, bins in self._energies.items()
         }
 
     def summary(self) -> dict[str, Any]:

@@ -191,8 +191,12 @@ def test_what_does_not_fit_is_named(archive: str) -> None:
 
 def evaluate(label: np.ndarray, cluster: np.ndarray, found: list[list[int]], semantic: list[int]) -> ModuleHarness:
     module = Registry().load("ClusteringEvaluator", "test", "analyzer")
-    tested = ModuleHarness(module, {}, label="evaluation")
+    tested = ModuleHarness(module, {"voxels": "voxels"}, label="evaluation")
     truth = TrueLabels.from_columns({"label": label, "cluster": cluster}, META)
+    index = {axis: np.arange(len(label)) for axis in "xyz"}
+    image = Voxels.from_columns(
+        index | {"energy": np.full(len(label), 10.0), "origin_x": [0], "origin_y": [0], "origin_z": [0], "pitch": [0.3]}
+    )
     n = len(semantic)
     clusters = Clusters.from_columns(
         {name: np.zeros(n) for name in ("n", "charge", "seed", "seed_x", "seed_y", "seed_z")} | {"semantic": semantic},
@@ -200,7 +204,8 @@ def evaluate(label: np.ndarray, cluster: np.ndarray, found: list[list[int]], sem
     )
     pairs = [(c, row) for c, rows in enumerate(found) for row in rows]
     links = Assns(left=np.array([p[0] for p in pairs], int), right=np.array([p[1] for p in pairs], int))
-    tested.process(event(("clusters", clusters), ("truth", truth), ("clusters", links)), "3:2:1")
+    products = ("clusters", clusters), ("truth", truth), ("clusters", links), ("voxels", image)
+    tested.process(event(*products), "3:2:1")
     return tested
 
 
@@ -209,6 +214,10 @@ def test_the_evaluator_compares_class_by_class() -> None:
     # The tracks are merged; one Michel voxel is taken for a shower.
     found = [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11]]
     tested = evaluate(LABEL, cluster, found, [MIP, SHOWER, MICHEL]).module
+    by_energy = tested.results()["all"]["by_energy"]
+    # 5 voxels of tracks, 4 of showers, 3 of Michel electrons, of 10 MeV each.
+    filled = {name: [b["energy_from"] for b in bins if b["ari"]["events"]] for name, bins in by_energy.items()}
+    assert filled == {"track": [50.0], "shower": [20.0], "Michel": [20.0], "delta": []}
     classes = tested.results()["all"]["classes"]
     assert classes["track"]["purity"]["value"] == pytest.approx(4 / 5)
     assert classes["track"]["efficiency"]["value"] == 1.0
