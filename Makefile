@@ -16,9 +16,11 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 demo: install
 	mkdir -p demo_output
 	$(BIN)/larmlreco evaluate -c fcl/demo_uboone.fcl
-	for event in 5000:21:1051 5000:21:1052; do for kind in png html; do \
-	  $(BIN)/larmlreco display demo_output/full.root -e $$event -o demo_output/event_$${event##*:}.$$kind || exit; \
-	done; done
+	for event in 5000:21:1051 5000:21:1052; do \
+	  $(BIN)/larmlreco display demo_output/full.root -e $$event -o demo_output/event_$${event##*:}.html && \
+	  $(BIN)/larmlreco display demo_output/full.root -e $$event -o demo_output/event_$${event##*:}.png \
+	    --layers "charge,infilled,pixel,hits by clusters,voxels" || exit; \
+	done
 	@echo "Look at demo_output/event_1051.png, or open demo_output/event_1051.html in a browser."
 
 test: install

@@ -54,6 +54,8 @@ class ParticleTable(Analyzer):
             shown = [row for row in order.tolist() if particles.energy[row] >= self._least][: self._most]
             for row in shown:
                 print(_line(particles, row))
+            if len(known) > len(shown):
+                print(f"     and {len(known) - len(shown)} more")
             if michels_tag is not None:
                 for line in _michel_lines(event.get(Michels, michels_tag)):
                     print(line)

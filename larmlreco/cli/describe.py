@@ -116,8 +116,15 @@ def _products(made: type[Module], values: Mapping[str, Any]) -> Iterator[str]:
         values, given = required, f"for example with {', '.join(shown)}"
     job = Job(_PROCESS, Provenance(_PROCESS, ""))
     job.services["TFileService"] = _NoFile({}, ModuleContext("TFileService", "TFileService", job))
-    config = made.Parameters.parse(values, made.__name__, made.__name__)
-    module = made(config, ModuleContext(_LABEL, made.__name__, job))
+    try:
+        config = made.Parameters.parse(values, made.__name__, made.__name__)
+        module = made(config, ModuleContext(_LABEL, made.__name__, job))
+    except ConfigurationError as error:
+        if values:
+            raise
+        yield f"consumes, produces: shown by larmlreco describe {made.__name__} 'KEY: VALUE' ..., for the defaults"
+        yield f"  do not make one: {error}"
+        return
     consumed = [
         f"  {c.type} '{c.tag}'{_of(c.level)}{' (optional)' if c.optional else ''}" for c in module.declared_consumes
     ]

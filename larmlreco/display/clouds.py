@@ -84,7 +84,7 @@ def _paints(points: SpacePoints) -> Iterator[Paint]:
         if (charge > 0).any():
             low, high = charge_range(charge[charge > 0])
             name = views[plane] if plane < len(views) else f"plane {plane}"
-            yield Paint(f"{name} charge", charge, unit="ADC", low=low, high=high)
+            yield Paint(f"{name} charge", charge, low=low, high=high)
 
 
 def true_paints(event: "EventProducts", at: npt.NDArray[np.floating[Any]]) -> Iterator[Paint]:

@@ -119,7 +119,7 @@ class Scene:
     groups: tuple[Group, ...]
     layers: tuple[Layer, ...]
     clouds: tuple[Cloud, ...] = ()
-    charge_title: str = "charge (ADC)"
+    charge_title: str = "charge"
 
 
 @dataclass(frozen=True)

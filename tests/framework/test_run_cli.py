@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import uproot
 
+from larmlreco import modules
 from larmlreco.cli.main import main
 from larmlreco.io import open_file
 
@@ -375,6 +376,13 @@ def test_describe_shows_a_module(capsys: pytest.CaptureFixture[str]) -> None:
         "produces, with these parameters:",
         "  ChannelStatus 'number'",
     ]
+
+
+def test_describe_shows_every_module_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    names = sorted(Path(modules.__file__).parent.glob("[A-Z]*_*.py"))
+    for name in (path.stem.rsplit("_", 1)[0] for path in names):
+        assert main(["describe", name]) == 0, capsys.readouterr().err
+        assert "parameters:" in capsys.readouterr().out
 
 
 def test_describe_shows_what_all_of_a_kind_have(capsys: pytest.CaptureFixture[str]) -> None:
