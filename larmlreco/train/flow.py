@@ -1,5 +1,6 @@
 """Training of LArFlow: events with the true partners of their pixels, targets of candidates, loss and figures."""
 
+import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ class FlowStore:
 
     def save(self, path: Path) -> None:
         """Write the arrays as one compressed ``.npz`` that appears under its name only when it is whole."""
-        partial = path.with_name(path.name + ".partial")
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # another process may make the same
         with partial.open("wb") as file:
             fields: dict[str, Any] = self.arrays
             np.savez_compressed(file, **fields)

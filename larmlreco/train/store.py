@@ -1,5 +1,6 @@
 """Many labelled images in few arrays: compact in memory and on disk."""
 
+import os
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -83,7 +84,7 @@ class ImageStore:
 
     def save(self, path: Path) -> None:
         """Write the arrays as one compressed ``.npz`` that appears under its name only when it is whole."""
-        partial = path.with_name(path.name + ".partial")
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # another process may make the same
         arrays: dict[str, Any] = {
             "coords": self.coords,
             "features": self.features,
