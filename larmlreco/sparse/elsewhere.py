@@ -5,6 +5,7 @@ gives a copy that computes the same numbers elsewhere. The rest of the network s
 one another as features, sites and kernel maps is opaque to it.
 """
 
+import collections.abc
 import copy
 import importlib
 import itertools
@@ -229,6 +230,10 @@ def on_spconv(network: nn.Module, shape: list[int], batch_size: int = 1) -> nn.M
 
 def on_minkowski(network: nn.Module) -> nn.Module:
     """The network on MinkowskiEngine 0.5.4. Raises ``ConfigurationError`` without it."""
+    for name in ("Mapping", "MutableMapping", "Sequence", "Iterable"):
+        # it imports them from where they stood before Python 3.10
+        if not hasattr(collections, name):
+            setattr(collections, name, getattr(collections.abc, name))
     engine = _imported("MinkowskiEngine", "MinkowskiEngine 0.5.4")
 
     def layer_of(layer: _Convolution, make: Any, kernel_size: list[int], stride: list[int]) -> Any:
