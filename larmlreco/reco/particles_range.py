@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from larmlreco.argon import DENSITY_G_CM3
 from larmlreco.errors import valid_choices
 from larmlreco.masses import MASSES
 
 Float64 = npt.NDArray[np.float64]
-
-DENSITY_G_CM3 = 1.396
-"""Density of liquid argon."""
 
 HYPOTHESES: dict[str, int] = {"muon": 13, "pion": 211, "proton": 2212}
 """PDG codes of the particles for which there are tables."""
