@@ -3,7 +3,7 @@
 import io
 import math
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,15 @@ class Archive:
             demand(wanted == card.class_names, "the classes", ", ".join(wanted), ", ".join(card.class_names))
         missing = sorted(set(outputs) - set(card.outputs))
         demand(not missing, "the outputs", ", ".join(missing), ", ".join(card.outputs))
+
+    def check_factors(self, factors: Sequence[float]) -> None:
+        """Raise ``ConfigurationError`` unless there is a factor above 0 for each class of the card, or none at all."""
+        names = self.card.class_names
+        if len(factors) and not (len(factors) == len(names) and all(0 < f < math.inf for f in factors)):
+            raise ConfigurationError(
+                f"class_factors: expected a number above 0 for each class of the archive {self.path.name}, "
+                f"{', '.join(names)}, or none; got {list(factors)}"
+            )
 
     def check_image(self, meta: Mapping[str, Any], charge_scale: float = 1.0) -> None:
         """Raise ``ConfigurationError`` unless an image (``meta`` of its pixels) was made as the card says.

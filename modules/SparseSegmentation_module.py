@@ -9,7 +9,7 @@ from larmlreco.images.tiles import tile_numbers
 from larmlreco.inference import load_archive
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Assns, Hits, InputTag, Pixels, SemanticScores
-from larmlreco.reco.semantic import best_class, scores_of_hits
+from larmlreco.reco.semantic import best_class, scores_of_hits, weighted_scores
 
 
 class SparseSegmentation(Producer):
@@ -35,6 +35,9 @@ class SparseSegmentation(Producer):
         charge_scale: float = parameter(
             1.0, doc="factor from the images' charge to that of the archive's training", minimum=1e-9
         )
+        class_factors: list[float] = parameter(
+            [], doc="factor on each class' score before the highest is taken, to find more or less of it; empty: all 1"
+        )
         infilled_in_hits: bool = parameter(
             False, doc="whether pixels that were filled in count in the scores of hits on their wires"
         )
@@ -58,8 +61,14 @@ class SparseSegmentation(Producer):
             outputs=["semantic"],
             allow_other_detector=config.allow_other_detector,
         )
+        self._archive.check_factors(config.class_factors)
         context.register_model(self._archive.path.name, self._archive.card.sha256)
-        self._meta = {**self._archive.label_meta(config.detector), "charge_scale": config.charge_scale}
+        self._factors = config.class_factors
+        self._meta = {
+            **self._archive.label_meta(config.detector),
+            "charge_scale": config.charge_scale,
+            "class_factors": config.class_factors,
+        }
         label, process = config.images.label, config.images.process
         facts = {"detector": config.detector, **self._archive.image_facts(config.charge_scale)}
         self._images = {p.name: self.consumes(Pixels, InputTag(label, p.name, process), facts=facts) for p in planes}
@@ -82,6 +91,7 @@ class SparseSegmentation(Producer):
             tiles = tile_numbers((pixels.column, pixels.row), self._tile)
             coords = np.column_stack([tiles, pixels.column, pixels.row])
             scores = self._archive(coords, self._scale * pixels.adc[:, np.newaxis])["semantic"]
+            scores = weighted_scores(scores, self._factors)
             meta = {**self._meta, "target": event.key(Pixels, tag).branch}
             labelled = event.put(SemanticScores(scores=scores, label=best_class(scores), meta=meta), name)
             if hits is not None and self._hits is not None:

@@ -7,7 +7,7 @@ from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, pa
 from larmlreco.images.tiles import tile_numbers
 from larmlreco.inference import load_archive
 from larmlreco.products import InputTag, SemanticScores, Voxels
-from larmlreco.reco.semantic import best_class, combined_scores
+from larmlreco.reco.semantic import best_class, combined_scores, weighted_scores
 
 
 class VoxelSegmentation(Producer):
@@ -33,6 +33,9 @@ class VoxelSegmentation(Producer):
         energy_scale: float = parameter(
             1.0, doc="factor from the images' energy to that of the archive's training", minimum=1e-9
         )
+        class_factors: list[float] = parameter(
+            [], doc="factor on each class' score before the highest is taken, to find more or less of it; empty: all 1"
+        )
         others: InputTag | None = parameter(
             None, doc="scores of the same voxels to combine the network's with; @nil: the network's alone"
         )
@@ -57,10 +60,16 @@ class VoxelSegmentation(Producer):
                 f"archive {self._archive.path}: the job needs a network for voxels (dimension 3); "
                 f"the card has dimension {card.dimension}"
             )
+        self._archive.check_factors(config.class_factors)
         context.register_model(self._archive.path.name, card.sha256)
         self._tile = config.tile
         self._scale = config.energy_scale
-        self._meta = {**self._archive.label_meta(config.detector), "energy_scale": config.energy_scale}
+        self._factors = config.class_factors
+        self._meta = {
+            **self._archive.label_meta(config.detector),
+            "energy_scale": config.energy_scale,
+            "class_factors": config.class_factors,
+        }
         label, process = config.voxels.label, config.voxels.process
         facts = self._archive.voxel_facts()
         self._others, self._weight = {}, config.others_weight
@@ -81,6 +90,7 @@ class VoxelSegmentation(Producer):
             axes = (voxels.x, voxels.y, voxels.z)
             coords = np.column_stack([tile_numbers(axes, self._tile), *axes])
             scores = self._archive(coords, self._scale * voxels.energy[:, np.newaxis])["semantic"]
+            scores = weighted_scores(scores, self._factors)
             meta = {**self._meta, "target": branch}
             if name in self._others:
                 others = event.get(SemanticScores, self._others[name])

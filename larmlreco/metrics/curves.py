@@ -8,8 +8,10 @@ import numpy.typing as npt
 
 from larmlreco.metrics.ratio import EventRatio
 
-ENERGY_EDGES = (5.0, 10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0, 1000.0, 2000.0, 10000.0)
-"""Bins of the kinetic energy at birth of the particle that a pixel belongs to, in MeV."""
+_LOW_EDGES = (2.0, 2.5, 3.0, 4.0, 5.0, 7.0)
+_HIGH_EDGES = (10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0, 1000.0, 2000.0, 10000.0)
+ENERGY_EDGES = (*_LOW_EDGES, *_HIGH_EDGES)
+"""Bins of the kinetic energy at birth of the particle that a pixel belongs to, in MeV; delta rays have 2 and more."""
 
 ANGLE_EDGES = (0.0, 10.0, 20.0, 40.0, 60.0, 90.0, 120.0, 150.0, 180.0)
 """Bins of the smallest opening angle between primaries, in degrees (PRD 99 092001, Fig. 7a)."""

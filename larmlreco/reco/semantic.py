@@ -1,5 +1,6 @@
 """From class scores of pixels to labels, and to the scores of hits."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,21 @@ def best_class(scores: Float32) -> Int32:
         raise ValueError("scores have no classes")
     best: Int32 = scores.argmax(axis=1).astype(np.int32)
     return best
+
+
+def weighted_scores(scores: Float32, factors: Sequence[float]) -> Float32:
+    """Scores (N, classes) times a factor for every class, each row with the sum 1 again; without factors as they are.
+
+    Factors move the working point of a classifier whose scores are probabilities: a larger one for a class finds more
+    of it and takes more of the others for it. They are ratios of the classes' frequencies, where the network learned
+    from others than it meets.
+    """
+    if not len(factors):
+        return scores
+    weighted: Float32 = scores * np.asarray(factors, dtype=np.float32)
+    total = weighted.sum(axis=1, keepdims=True)
+    np.divide(weighted, total, out=weighted, where=total > 0)
+    return weighted
 
 
 def combined_scores(scores: Float32, others: Float32, weight: float) -> Float32:

@@ -203,6 +203,18 @@ def test_charge_in_other_units_is_scaled(archive: Path) -> None:
     assert result.get(SemanticScores, "Y").label.tolist() == [0, 1, 2]
 
 
+def test_factors_on_classes_change_labels_of_pixels(archive: Path) -> None:
+    plain = harness(archive).process(event()).get(SemanticScores, "Y")
+    factors = [1.0, 1.0, 1.0, 1.0, 1e6]
+    moved = harness(archive, class_factors=factors).process(event()).get(SemanticScores, "Y")
+    weighted = plain.scores * np.array(factors)
+    assert moved.scores == pytest.approx(weighted / weighted.sum(axis=1, keepdims=True), rel=1e-5)
+    assert (moved.label == weighted.argmax(axis=1)).all()
+    assert moved.meta["class_factors"] == factors
+    with pytest.raises(ConfigurationError, match="class_factors: expected a number above 0 for each class"):
+        harness(archive, class_factors=[2.0])
+
+
 def test_a_charge_that_is_not_finite_is_an_error(archive: Path) -> None:
     with pytest.raises(InputError, match="features must be finite; row 1, column 0 is not"):
         harness(archive).process(event([20.0, math.nan]))

@@ -88,6 +88,18 @@ def test_energies_are_scaled_for_the_network(tmp_path: Path) -> None:
     assert scores.meta["energy_scale"] == 2.0
 
 
+def test_a_factor_finds_more_of_its_class(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path / "a.ts")
+    asked = {"images": [""], "class_factors": [1.0, 1.0, 1.0, 4.0, 1.0]}
+    scores = harness(archive, **asked).process({"voxels": voxels([3.2, 1.2])}).get(SemanticScores, "")
+    assert scores.label.tolist() == [3, 0]
+    assert scores.scores.sum(axis=1) == pytest.approx(1)
+    assert scores.meta["class_factors"] == asked["class_factors"]
+    for factors in ([1.0, 2.0], [1.0, 1.0, 1.0, 0.0, 1.0]):
+        with pytest.raises(ConfigurationError, match=r"a number above 0 for each class .* HIP, MIP, shower"):
+            harness(archive, images=[""], class_factors=factors)
+
+
 def test_scores_from_elsewhere_are_combined(tmp_path: Path) -> None:
     """What the network cannot decide takes the other class; what the others do not know keeps its own."""
     tested = harness(make_archive(tmp_path / "a.ts"), images=[""], others="planes", others_weight=0.5)

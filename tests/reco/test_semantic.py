@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from larmlreco.reco.semantic import best_class, combined_scores, scores_of_hits
+from larmlreco.reco.semantic import best_class, combined_scores, scores_of_hits, weighted_scores
 
 
 def test_a_hit_has_the_charge_weighted_mean_of_its_pixels() -> None:
@@ -52,3 +52,14 @@ def test_two_classifiers_are_one() -> None:
     assert combined_scores(scores, others, 0.0) == pytest.approx(scores, abs=1e-5)
     assert combined_scores(scores, others, 1.0)[0] == pytest.approx(others[0], abs=1e-5)
     assert combined_scores(scores[:0], others[:0], 0.5).shape == (0, 2)
+
+
+def test_factors_move_the_working_point() -> None:
+    scores = np.array([[0.6, 0.4], [0.9, 0.1], [0.0, 0.0]], np.float32)
+    found = weighted_scores(scores, [1.0, 2.0])
+    assert found[0] == pytest.approx([0.6 / 1.4, 0.8 / 1.4])
+    assert found[1] == pytest.approx([0.9 / 1.1, 0.2 / 1.1])
+    assert found[2].tolist() == [0, 0]
+    assert best_class(found).tolist() == [1, 0, 0]
+    assert weighted_scores(scores, []) is scores
+    assert weighted_scores(scores[:0], [1.0, 2.0]).shape == (0, 2)
