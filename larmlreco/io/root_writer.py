@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import os
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -296,7 +297,10 @@ class RootWriter:
                 os.fsync(self._stream.fileno())  # network file systems tell of a full disk only here
             self._close_file()
             if self._undated:
-                remove_dates(partial_path(self.path))
+                try:
+                    remove_dates(partial_path(self.path))
+                except ValueError as error:  # a complete file, whatever its dates say
+                    warnings.warn(f"output {self.path} keeps the dates at which it was written: {error}", stacklevel=2)
             partial_path(self.path).replace(self.path)
 
     def abort(self) -> Path | None:
