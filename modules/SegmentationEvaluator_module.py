@@ -11,7 +11,7 @@ from larmlreco.framework.evaluation import Evaluator
 from larmlreco.labels import SEMANTIC_NAMES, TRACK_SHOWER_NAMES, map_labels
 from larmlreco.metrics.ratio import percent
 from larmlreco.metrics.semantic import SemanticMetrics
-from larmlreco.products import InputTag, SemanticScores, TrueLabels
+from larmlreco.products import InputTag, SemanticScores, TrueLabels, Voxels
 
 
 class SegmentationEvaluator(Evaluator):
@@ -42,6 +42,7 @@ class SegmentationEvaluator(Evaluator):
         self._five = {name: SemanticMetrics(SEMANTIC_NAMES) for name in names}
         self._two = {name: SemanticMetrics(TRACK_SHOWER_NAMES) for name in names}
         self._wrong: dict[str, float] = {}
+        self._cells = "pixels"
 
     def analyze(self, event: Event) -> None:
         """Compare one event."""
@@ -56,6 +57,7 @@ class SegmentationEvaluator(Evaluator):
                     )
             self._add(name, truth.label, _labels(scores))
             if name in self._planes:
+                self._cells = "voxels" if scores.meta.get("target", "").startswith(Voxels.__name__) else "pixels"
                 all_true.append(truth.label)
                 all_scores.append(_labels(scores))
         wrong = self._add("pixels", np.concatenate(all_true), np.concatenate(all_scores, axis=1))
@@ -82,12 +84,14 @@ class SegmentationEvaluator(Evaluator):
         """Full tables for all pixels, and for hits; one line a plane."""
         blocks = []
         for name in ["pixels", *(["hits"] if "hits" in self._pairs else [])]:
-            blocks.append(f"-- {name}, five classes\n{self._five[name].table()}")
-            blocks.append(f"-- {name}, track/shower\n{self._two[name].table()}")
+            cells = self._cells if name == "pixels" else name
+            blocks.append(f"-- {cells}, five classes\n{self._five[name].table(cells)}")
+            blocks.append(f"-- {cells}, track/shower\n{self._two[name].table(cells)}")
+        image = "image" if self._cells == "voxels" else "plane"
         for name in self._planes:
             five, two = (m[name].summary()["accuracy"] for m in (self._five, self._two))
             blocks.append(
-                f"-- plane {name}: five classes {percent(five['value'], five['error'])} %, "
+                f"-- {image} {name}: five classes {percent(five['value'], five['error'])} %, "
                 f"track/shower {percent(two['value'], two['error'])} %"
             )
         return "\n".join(blocks)

@@ -75,8 +75,10 @@ def write_page(folders: Sequence[Path], page: Path) -> None:
             blocks += ["## Partners and points in space (LArFlow)", *flow_blocks(flows, pictures)]
         if clusters:
             blocks += ["## Clusters and Michel electrons", *cluster_blocks(clusters, pictures)]
-        if chains:
-            blocks += ["## The whole chain, from wires to particles", *chain_blocks(chains)]
+        for title, begin in (("The whole chain, from wires", True), ("From voxels", False)):
+            mine = [(name, e) for name, e in chains if ("pixels" in chain_figures(e)) == begin]
+            if mine:
+                blocks += [f"## {title} to particles", *chain_blocks(mine)]
         partial = page.with_name(page.name + ".partial")
         partial.write_text("\n\n".join(block.strip() for block in blocks if block) + "\n", encoding="utf-8")
         partial.replace(page)
@@ -251,7 +253,7 @@ def _details(folder: Path, evaluation: Evaluation, pictures: Path) -> str:
     inputs = ", ".join(f"`{i}`" for i in evaluation.inputs)
     blocks = [f"### {name}", f"{evaluation.events} events of {inputs}, job `{evaluation.config}`."]
     if figures:
-        blocks.append(_confusion(figures, slug, pictures))
+        blocks.append(_confusion(figures, slug, pictures, _cells(evaluation)))
     blocks += [_scan(evaluation, scan, slug, pictures) for scan in evaluation.scans]
     for curves in evaluation.results.values():
         for variable, title in _CURVES.items():
@@ -263,7 +265,8 @@ def _details(folder: Path, evaluation: Evaluation, pictures: Path) -> str:
     for picture in evaluation.pictures:
         target = f"{slug}_{picture.file}"
         shutil.copyfile(folder / picture.file, pictures / target)
-        title = f"A {picture.kind} event, {picture.event}: {percent(picture.wrong, digits=1)} % of its pixels are wrong"
+        wrong = f"{percent(picture.wrong, digits=1)} % of its {_cells(evaluation)} are wrong"
+        title = f"A {picture.kind} event, {picture.event}: {wrong}"
         blocks.append(f"{title}.\n\n![{title}]({pictures.name}/{target})")
     return "\n\n".join(blocks)
 
@@ -273,17 +276,17 @@ def _images(pictures: Path, stem: str) -> str:
     return "\n".join(f"![{name}]({pictures.name}/{name}.png) ([PDF]({pictures.name}/{name}.pdf))" for name in names)
 
 
-def _confusion(figures: Mapping[str, Any], slug: str, pictures: Path) -> str:
+def _confusion(figures: Mapping[str, Any], slug: str, pictures: Path, cells: str) -> str:
     name = _instances(figures)[0]
     five = figures[name]["five_classes"]
     stem = pictures / f"{slug}_confusion"
     draw_confusion(five, stem)
     title = f"Found and true classes, {'all images' if name == 'pixels' else name} (% of the true class)"
-    return f"{title}. {_losses(five)}\n\n![{title}]({pictures.name}/{stem.name}.png)"
+    return f"{title}. {_losses(five, cells)}\n\n![{title}]({pictures.name}/{stem.name}.png)"
 
 
-def _losses(five: Mapping[str, Any]) -> str:
-    """The confusions that cost most, in per cent of all pixels: what limits the accuracy."""
+def _losses(five: Mapping[str, Any], cells: str) -> str:
+    """The confusions that cost most, in per cent of all pixels (voxels): what limits the accuracy."""
     names = [*five["class_names"], "none"]
     total = sum(map(sum, five["confusion"]))
     wrong = [
@@ -294,7 +297,7 @@ def _losses(five: Mapping[str, Any]) -> str:
     ]
     worst = sorted(wrong, reverse=True)[:4]
     if not worst:
-        return "No pixel is wrong."
+        return f"None of the {cells} is wrong."
     return "Most is lost to " + ", ".join(f"{what} ({100 * count / total:.2f} % of all)" for count, what in worst) + "."
 
 

@@ -81,11 +81,14 @@ class SemanticMetrics:
             "confusion": self.confusion.tolist(),
         }
 
-    def table(self) -> str:
-        """The summary for people: accuracies with errors, then the confusion matrix in per cent of each true class."""
+    def table(self, cells: str = "pixels") -> str:
+        """The summary for people: accuracies with errors, then the confusion matrix in per cent of each true class.
+
+        ``cells``: what was classified.
+        """
         summary = self.summary()
         width = max(10, *(len(name) for name in self.class_names))
-        lines = [f"{'':{width}}  accuracy %          pixels   error rate of events %"]
+        lines = [f"{'':{width}}  accuracy %          {cells:>6}   error rate of events %"]
         for name, r in [("all", summary["accuracy"]), *summary["classes"].items()]:
             line = f"{name:{width}}  {percent(r['value'], r['error'], 6)} {int(r['count']):>13,}"
             rate = summary["error_rates"].get(name)

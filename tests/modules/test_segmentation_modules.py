@@ -253,6 +253,20 @@ def test_the_evaluator_counts_planes_together_and_one_by_one() -> None:
     assert "-- plane Y: five classes 50.00" in tested.module.table()  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("target", "cells", "image"), [("Pixels_images_U_A", "pixels", "plane"), ("Voxels_voxels__A", "voxels", "image")]
+)
+def test_the_evaluator_names_what_it_counts(target: str, cells: str, image: str) -> None:
+    tested = ModuleHarness(SegmentationEvaluator, {"planes": ["U"]})
+    products = labelled("U", [1, 1], [1, 0])
+    products["segmentation:U"].meta["target"] = target  # type: ignore[attr-defined]
+    tested.process(products)
+    table = tested.module.table()  # type: ignore[attr-defined]
+    assert f"-- {cells}, five classes" in table
+    assert f"accuracy %          {cells}" in table
+    assert f"-- {image} U: five classes" in table
+
+
 def test_the_event_table_prints_a_line_an_event(capsys: pytest.CaptureFixture[str]) -> None:
     tested = ModuleHarness(EventTable, {"scores": "segmentation"})
     tested.module.begin_job()
