@@ -91,7 +91,7 @@ def make_clustering_trainer(config: ClusteringTrainingParameters, device: torch.
         name: voxel_images(paths, replace(data.source(name), clusters=True), cache) for name, paths in files.items()
     }
     params: Mapping[str, Any] = {"dimension": 3, **config.model.params}
-    network = config.model.network(params, config.seed)
+    network = config.begin(config.model.network(params, config.seed))
     card = ModelCard(
         task="instance_clustering",
         detector=VOXEL_DETECTOR,

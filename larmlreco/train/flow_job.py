@@ -91,7 +91,7 @@ def make_flow_trainer(config: FlowTrainingParameters, device: torch.device) -> F
     files = files_of(data.training, data.validation)
     events = {name: flow_events(paths, geometry, settings, cache) for name, paths in files.items()}
     params = dict(config.model.params)
-    network = config.model.network(params, config.seed)
+    network = config.begin(config.model.network(params, config.seed))
     objective, inputs = _objective(config, geometry, network)
     card = ModelCard(
         task="flow",

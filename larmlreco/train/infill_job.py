@@ -96,7 +96,7 @@ def make_infill_trainer(
     with Processes(device).first_before_others():
         data = image_data(config.data, origin, TASK)
     params: Mapping[str, Any] = {"dimension": data.dimension, **config.model.params}
-    network = config.model.network(params, config.seed)
+    network = config.begin(config.model.network(params, config.seed))
     unit = float(getattr(network, "energy_unit", 1.0))
     loss = InfillLoss(config.loss.kind, config.loss.energy_weight, unit)
     card = ModelCard(

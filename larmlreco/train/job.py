@@ -1,7 +1,6 @@
 """From the ``training`` table of a FHiCL file to a training that can run."""
 
 import glob
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import torch
 
 from larmlreco.card import Feature, ModelCard
 from larmlreco.errors import ConfigurationError, InputError, valid_choices
-from larmlreco.export import ARCHIVE
 from larmlreco.framework.parameters import Origin, ParameterSet, parameter
 from larmlreco.geometry import detector
 from larmlreco.images.pixels import ImageSettings
@@ -28,7 +26,6 @@ from larmlreco.train.precision import PRECISIONS
 from larmlreco.train.processes import Processes
 from larmlreco.train.semantic import Trainer, inverse_frequency
 from larmlreco.train.store import ImageStore
-from larmlreco.train.transfer import initialise
 from larmlreco.train.voxels import VoxelSource, voxel_images
 
 VOXEL_DETECTOR = "liquid_argon"
@@ -141,11 +138,6 @@ class TrainingParameters(LoopParameters):
         choices=WEIGHTINGS,
     )
     augmentation: AugmentationParameters = parameter({}, doc="changes of the images")
-    initialise_from: str = parameter(
-        "",
-        doc="checkpoint whose weights of the same name and shape are the beginning, or an archive (.ts), whose norms "
-        "are folded into them: with norm_freeze: 0",
-    )
     precision: str = parameter("float32", doc="arithmetic of the products; float16 on a GPU only", choices=PRECISIONS)
     tensorboard: bool = parameter(False, doc="whether to log for TensorBoard too (extra tensorboard)")
 
@@ -176,14 +168,7 @@ def make_trainer(
     if config.weighting == "images":
         images = {name: store.in_one_group() for name, store in images.items()}
     params = {"dimension": data.dimension, "classes": len(data.class_names), **config.model.params}
-    network = config.model.network(params, config.seed)
-    if config.initialise_from:
-        if config.initialise_from.endswith(ARCHIVE) and config.norm_freeze > 0:
-            raise ConfigurationError(
-                f"training.initialise_from: the norms of the archive {config.initialise_from} are folded into its "
-                f"weights and have no statistics to go on from; expected norm_freeze: 0, got {config.norm_freeze}"
-            )
-        print(f"{config.initialise_from}: {initialise(network, Path(config.initialise_from))}", file=sys.stderr)
+    network = config.begin(config.model.network(params, config.seed))
     class_weights = _class_weights(config, data)
     card = ModelCard(
         task=task,

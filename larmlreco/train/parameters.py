@@ -1,16 +1,21 @@
 """Keys of the ``training`` table that trainings of all tasks share."""
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from larmlreco.errors import ConfigurationError
+from larmlreco.export import ARCHIVE
 from larmlreco.framework.parameters import ParameterSet, parameter
 from larmlreco.models import build
 from larmlreco.models.network import Network
 from larmlreco.sparse import native
 from larmlreco.train.schedule import SCHEDULES, Schedule
 from larmlreco.train.trainer import OPTIMIZERS, Plan
+from larmlreco.train.transfer import initialise
 
 
 class ModelParameters(ParameterSet):
@@ -72,6 +77,26 @@ class LoopParameters(ParameterSet):
     norm_momentum: float = parameter(
         0.1, doc="weight of a batch in the running statistics of batch norm", minimum=1e-4, maximum=1
     )
+    initialise_from: str = parameter(
+        "",
+        doc="checkpoint whose weights of the same name and shape are the beginning, or an archive (.ts), whose norms "
+        "are folded into them: with norm_freeze: 0",
+    )
+
+    def begin(self, network: Network) -> Network:
+        """The network with the weights of ``initialise_from``, where one is given; what fits is said on stderr.
+
+        Raises ``ConfigurationError`` and ``InputError`` as :func:`larmlreco.train.transfer.initialise`, and for an
+        archive where batch norm is to learn statistics.
+        """
+        if self.initialise_from:
+            if self.initialise_from.endswith(ARCHIVE) and self.norm_freeze > 0:
+                raise ConfigurationError(
+                    f"training.initialise_from: the norms of the archive {self.initialise_from} are folded into its "
+                    f"weights and have no statistics to go on from; expected norm_freeze: 0, got {self.norm_freeze}"
+                )
+            print(f"{self.initialise_from}: {initialise(network, Path(self.initialise_from))}", file=sys.stderr)
+        return network
 
     def plan(self, **more: Any) -> Plan:
         """The plan of the training; ``more`` are numbers of it that only some tasks have."""

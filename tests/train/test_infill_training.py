@@ -1,6 +1,7 @@
 """Training of infill on straight lines: what is hidden, the figures, resume, the table."""
 
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from larmlreco.card import Feature, ModelCard
 from larmlreco.errors import ConfigurationError, InputError
+from larmlreco.export import export_archive
 from larmlreco.labels import Semantic
 from larmlreco.metrics.infill import THRESHOLDS
 from larmlreco.models import build
@@ -32,6 +34,7 @@ from larmlreco.train.store import ImageStore
 from larmlreco.train.tasks import trainer_of
 from larmlreco.train.trainer import Plan
 
+VOXELS = Path(__file__).resolve().parents[2] / "demo" / "sim_voxels_demo.root"
 PARAMS = {"dimension": 2, "filters": 4, "depth": 3, "repetitions": 1, "energy_unit": 20.0}
 
 
@@ -204,6 +207,39 @@ def test_a_training_goes_on_as_if_it_had_not_stopped(loss: str, tmp_path: Path) 
     weights = [state.training["loss"]["log_weights"] for state in (whole, parts) if state.training]
     assert torch.equal(*weights)
     assert bool((weights[0] != 0).any()) == (loss == "published")
+
+
+def test_a_training_begins_with_the_weights_of_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def table(**more: object) -> dict[str, object]:
+        files = [str(shutil.copy(VOXELS, tmp_path / f"{name}.root")) for name in ("training", "validation")]
+        data = {"dimension": 3, "training": files[:1], "validation": files[1:], "images": {"thin": 0.1}}
+        model = {"params": {"filters": 4, "depth": 2, "repetitions": 1}}
+        output, schedule = str(tmp_path / "out"), {"kind": "constant", "rate": 0.0}
+        return {
+            "task": "infill",
+            "output": output,
+            "iterations": 1,
+            "data": data,
+            "model": model,
+            "schedule": schedule,
+            **more,
+        }
+
+    cpu, archive = torch.device("cpu"), tmp_path / "first.ts"
+    trainer_of(table(seed=5), cpu).run()
+    first = load_checkpoint(tmp_path / "out" / "last.ckpt")
+    export_archive(first, archive)
+    begin = {"initialise_from": str(archive), "seed": 6}
+    with pytest.raises(ConfigurationError, match=r"expected norm_freeze: 0, got 1"):
+        trainer_of(table(**begin), cpu)
+    trainer_of(table(**begin, norm_freeze=0.0), cpu).run()
+    assert "0 begin at random (none)" in capsys.readouterr().err
+    second = load_checkpoint(tmp_path / "out" / "last.ckpt")
+    coords = torch.tensor([[0, 1, 1, 1], [0, 1, 1, 2], [0, 5, 5, 5]])
+    features = torch.tensor([[0.5, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    outputs = [c.network("portable").eval()(coords, features) for c in (first, second)]
+    for key in outputs[0]:
+        torch.testing.assert_close(outputs[1][key], outputs[0][key], rtol=1e-4, atol=1e-5)
 
 
 def test_the_table_names_what_does_not_fit(tmp_path: Path) -> None:
