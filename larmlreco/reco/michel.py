@@ -17,8 +17,9 @@ from scipy.spatial import cKDTree
 from larmlreco.labels import Semantic
 from larmlreco.products import MichelFlag
 from larmlreco.reco.clustering_dbscan import connected_pieces, dbscan
-from larmlreco.reco.michel_muon import MuonEnds, unit
+from larmlreco.reco.michel_muon import MuonEnds
 from larmlreco.reco.michel_options import MichelOptions, min_samples
+from larmlreco.reco.ways import unit
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
