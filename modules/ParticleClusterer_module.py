@@ -6,7 +6,7 @@ from larmlreco.errors import ConfigurationError, valid_choices
 from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
 from larmlreco.framework.labelled import LabelledParameters, labelled_inputs
 from larmlreco.inference import load_archive
-from larmlreco.labels import SEMANTIC_NAMES
+from larmlreco.labels import SEMANTIC_NAMES, Semantic
 from larmlreco.products import Assns, Clusters, Hits, InputTag, SpacePoints, Voxels
 from larmlreco.reco.clustering import (
     METHODS,
@@ -55,6 +55,14 @@ class ShowerParameters(ParameterSet):
     cone_length: float = parameter(250.0, doc="length of the cone ahead", unit="voxel", minimum=0)
 
 
+class AbsorbParameters(ParameterSet):
+    """Least charge of what a network took for a delta ray or Michel electron; fainter clusters change their class."""
+
+    delta: float = parameter(0.0, doc="least charge of a delta ray; 0: any; MeV for voxels", minimum=0)
+    michel: float = parameter(0.0, doc="least charge of a Michel electron; 0: any; MeV for voxels", minimum=0)
+    reach: float = parameter(3.2, doc="distance of pieces that count together", unit="voxel", minimum=0)
+
+
 class ParticleClusterer(Producer):
     """Cluster voxels or space points of each class into particles.
 
@@ -94,6 +102,9 @@ class ParticleClusterer(Producer):
         faint_delta: float = parameter(
             1.5, doc="deltas: a piece with less charge is part of the nearest one; MeV for voxels", minimum=0
         )
+        absorb: AbsorbParameters = parameter(
+            {}, doc="faint clusters, taken for the class that they touch most, or for showers"
+        )
         seed_threshold: float = parameter(0.5, doc="least seediness of a voxel that founds a cluster")
         probability_threshold: float = parameter(
             0.5,
@@ -132,8 +143,13 @@ class ParticleClusterer(Producer):
             config.assign_all,
             config.founder_threshold,
         )
+        least = {int(Semantic.DELTA): config.absorb.delta, int(Semantic.MICHEL): config.absorb.michel}
         self._shapes = ShapeOptions(
-            TrackOptions(**dict(config.tracks)), ShowerOptions(**dict(config.showers)), config.faint_delta
+            TrackOptions(**dict(config.tracks)),
+            ShowerOptions(**dict(config.showers)),
+            config.faint_delta,
+            {semantic: charge for semantic, charge in least.items() if charge > 0},
+            config.absorb.reach,
         )
         self._meta: dict[str, object] = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco"}
         self._meta["algorithm"] = config.methods

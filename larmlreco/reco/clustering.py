@@ -7,7 +7,7 @@ gives the same clusters.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from larmlreco.labels import Semantic
 from larmlreco.reco.clustering_dbscan import TOUCHING, connected_pieces, dbscan
-from larmlreco.reco.clustering_deltas import join_faint
+from larmlreco.reco.clustering_faint import join_faint, without_faint
 from larmlreco.reco.clustering_index import PointTree, squared_distance, within
 from larmlreco.reco.clustering_showers import ShowerOptions, split_showers
 from larmlreco.reco.clustering_tracks import TrackOptions, split_tracks
@@ -73,11 +73,15 @@ class ShapeOptions:
     """How particles are told apart without a network: ``tracks``, ``showers``, and delta rays.
 
     ``faint_delta``: a piece of delta rays with less charge is part of the nearest one (:func:`join_faint`).
+    ``absorb``: least charge of a cluster by class, with a reach of ``absorb_reach`` voxels between its pieces; fainter
+    ones change their class (:func:`without_faint`).
     """
 
     tracks: TrackOptions = field(default_factory=TrackOptions)
     showers: ShowerOptions = field(default_factory=ShowerOptions)
     faint_delta: float = 1.5
+    absorb: Mapping[int, float] = field(default_factory=dict)
+    absorb_reach: float = 3.2
 
 
 _SHAPES = ShapeOptions()
@@ -261,6 +265,8 @@ def cluster_voxels(
     Raises ``ValueError`` for a group that needs a network's outputs where there are none, and as
     :func:`seeded_clusters`.
     """
+    if shapes.absorb:
+        label = without_faint(voxels, label, charge, shapes.absorb, shapes.absorb_reach)
     cluster = np.full(len(label), -1, dtype=np.int64)
     semantic, seeds = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     founded = [np.zeros(0, dtype=bool)]

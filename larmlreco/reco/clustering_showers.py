@@ -85,17 +85,20 @@ def _beyond_vertex(
     if len(place) == 0:
         return None
     angle, before, after = kinks(way, place, options.window)
+    beside = np.zeros(len(place), dtype=bool)
+    if tracks is not None:
+        beside = (angle >= options.kink) & (tracks.query(way[place])[0] <= options.near)
+    apart = (angle >= options.open_kink) & (angle <= options.most_kink)
+    if not (beside | apart).any():
+        return None
     on_way = nearest_on_way(ways, course)
     up_to = np.concatenate([[0.0], np.cumsum(np.bincount(on_way, charge[rows], len(course)))])
-    kept = (angle >= options.kink) & (np.minimum(up_to[place], up_to[-1] - up_to[place]) >= options.least)
-    if tracks is not None:
-        beside = kept & (tracks.query(way[place])[0] <= options.near)
-        if beside.any():
-            return np.asarray(on_way >= place[_largest(angle, beside)], dtype=bool)
-    kept &= (angle >= options.open_kink) & (angle <= options.most_kink)
-    if not kept.any():
+    enough = np.minimum(up_to[place], up_to[-1] - up_to[place]) >= options.least
+    if (beside & enough).any():
+        return np.asarray(on_way >= place[_largest(angle, beside & enough)], dtype=bool)
+    if not (apart & enough).any():
         return None
-    best = _largest(angle, kept)
+    best = _largest(angle, apart & enough)
     offset = places - way[place[best]]
     if any(_in_cone(offset, charge, axis, options) < options.cone_charge for axis in (-before[best], after[best])):
         return None

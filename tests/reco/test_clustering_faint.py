@@ -1,9 +1,9 @@
-"""Faint pieces of delta rays, on voxels in a row that are worked out by hand."""
+"""Faint pieces of delta rays and Michel electrons, on voxels in a row that are worked out by hand."""
 
 import numpy as np
 import pytest
 
-from larmlreco.reco.clustering_deltas import join_faint
+from larmlreco.reco.clustering_faint import join_faint, without_faint
 
 
 def row(*pieces: tuple[int, int, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -49,3 +49,39 @@ def test_few_voxels(n: int) -> None:
 def test_thousands_of_faint_specks_end_in_bounded_time() -> None:
     specks = np.stack(np.meshgrid(*[np.arange(0, 60, 3)] * 3), -1).reshape(-1, 3)
     assert join_faint(specks, np.full(len(specks), 1e-6), 3.2, 1.5).max() == 0
+
+
+HIP, MIP, SHOWER, DELTA, MICHEL = range(5)
+
+
+def relabelled(label: list[int], charge: float, least: dict[int, float]) -> list[int]:
+    """New labels of voxels in a row, -1 for a place without a voxel, with equal charges."""
+    known = np.array(label) >= 0
+    voxels = np.column_stack([np.flatnonzero(known), np.zeros((known.sum(), 2), int)])
+    kept = np.array(label)[known]
+    out = np.array(label)
+    out[known] = without_faint(voxels, kept, np.full(len(kept), charge), least, 3.2)
+    return out.tolist()
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ([MIP, MIP, DELTA, DELTA, MIP], [MIP, MIP, MIP, MIP, MIP]),  # 1 MeV on a track
+        ([MIP, MIP, DELTA, DELTA, DELTA, MIP], [MIP, MIP, DELTA, DELTA, DELTA, MIP]),  # 1.5 MeV
+        ([DELTA, MIP, DELTA, DELTA, MIP], [DELTA, MIP, DELTA, DELTA, MIP]),  # as much in two pieces
+        ([HIP, DELTA, MIP, SHOWER], [HIP, HIP, MIP, SHOWER]),  # a tie goes to the lower
+        ([-1, MICHEL, -1, -1, MIP], [-1, SHOWER, -1, -1, MIP]),  # touches nothing
+        ([MIP, MICHEL, DELTA, MIP], [MIP, MIP, MIP, MIP]),  # MIP 1, delta 1; and MIP 1, Michel 1
+    ],
+)
+def test_faint_clusters_take_the_class_around_them(label: list[int], expected: list[int]) -> None:
+    assert relabelled(label, 0.5, {DELTA: 1.2, MICHEL: 1.2}) == expected
+
+
+def test_classes_without_a_limit_and_voxels_without_a_class_stay() -> None:
+    assert relabelled([MIP, DELTA, MICHEL], 0.5, {MICHEL: 1.2}) == [MIP, DELTA, DELTA]
+    voxels = np.array([[0, 0, 0], [1, 0, 0]])
+    assert without_faint(voxels, np.array([-1, DELTA]), np.ones(2), {DELTA: 2.0}, 3.2).tolist() == [-1, SHOWER]
+    none = np.zeros(0, int)
+    assert without_faint(np.zeros((0, 3), int), none, np.zeros(0), {DELTA: 2.0}, 3.2).tolist() == []
