@@ -53,6 +53,9 @@ class MichelFinder(Producer):
         muon_size: float = parameter(
             0.0, doc="voxels of a muon that lower the score to 63 % for min_score; 0: none", unit="voxel", minimum=0
         )
+        join_size: int = parameter(
+            0, doc="voxels of an electron from which on pieces across a gap are none of it; 0: never", minimum=0
+        )
         max_energy: float = parameter(0.0, doc="most energy of an electron; 0: any", unit="MeV", minimum=0)
         border: int = parameter(3, doc="distance that is close to the border or a dead region", unit="voxel", minimum=0)
         photons: bool = parameter(False, doc="whether to collect the photons that the electron radiated")

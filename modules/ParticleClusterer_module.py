@@ -6,7 +6,7 @@ from larmlreco.errors import ConfigurationError, valid_choices
 from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
 from larmlreco.framework.labelled import LabelledParameters, labelled_inputs
 from larmlreco.inference import load_archive
-from larmlreco.labels import SEMANTIC_NAMES
+from larmlreco.labels import SEMANTIC_NAMES, Semantic
 from larmlreco.products import Assns, Clusters, Hits, InputTag, SpacePoints, Voxels
 from larmlreco.reco.clustering import (
     METHODS,
@@ -17,9 +17,11 @@ from larmlreco.reco.clustering import (
     Floats,
     Int64,
     KernelOutputs,
+    ShapeOptions,
     cluster_voxels,
 )
 from larmlreco.reco.clustering_places import CANONICAL, Places, canonical_labels, hits_of_clusters, members
+from larmlreco.reco.clustering_showers import ShowerOptions
 from larmlreco.reco.clustering_tracks import TrackOptions
 
 
@@ -37,6 +39,30 @@ class TrackParameters(ParameterSet):
     )
 
 
+class ShowerParameters(ParameterSet):
+    """How showers of one vertex that touch are told apart."""
+
+    least: float = parameter(25.0, doc="least charge of each of two showers", minimum=0)
+    window: float = parameter(16.0, doc="length over which directions are measured", unit="voxel", minimum=3)
+    kink: float = parameter(20.0, doc="least angle between them near a track", unit="deg", minimum=0)
+    near: float = parameter(6.0, doc="distance that is near a track", unit="voxel", minimum=0)
+    open_kink: float = parameter(60.0, doc="least angle elsewhere", unit="deg", minimum=0)
+    most_kink: float = parameter(
+        120.0, doc="largest angle elsewhere; what turns back further is a pair", unit="deg", minimum=0
+    )
+    cone_charge: float = parameter(80.0, doc="least charge ahead in both directions, elsewhere", minimum=0)
+    cone_angle: float = parameter(25.0, doc="half opening of the cone ahead", unit="deg", minimum=0)
+    cone_length: float = parameter(250.0, doc="length of the cone ahead", unit="voxel", minimum=0)
+
+
+class AbsorbParameters(ParameterSet):
+    """Least charge of what a network took for a delta ray or Michel electron; fainter clusters change their class."""
+
+    delta: float = parameter(0.0, doc="least charge of a delta ray; 0: any; MeV for voxels", minimum=0)
+    michel: float = parameter(0.0, doc="least charge of a Michel electron; 0: any; MeV for voxels", minimum=0)
+    reach: float = parameter(3.2, doc="distance of pieces that count together", unit="voxel", minimum=0)
+
+
 class ParticleClusterer(Producer):
     """Cluster voxels or space points of each class into particles.
 
@@ -44,8 +70,10 @@ class ParticleClusterer(Producer):
     the ``Assns`` ``<instance>hits`` from clusters to hits, through the points' hits or through ``hit_links``.
 
     Each group of classes has a method. ``dbscan``: DBSCAN. ``tracks``: courses through the voxels of each class, cut at
-    kinks and junctions. ``network`` (arXiv 2007.03083): a network gives every voxel an embedding, a margin and a
-    seediness, from which clusters are formed. ``pieces``: the network divides the clusters of DBSCAN.
+    kinks and junctions. ``showers``: connected pieces, cut where two showers leave one vertex. ``deltas``: connected
+    pieces, of which faint ones join the nearest within ``eps``. ``network`` (arXiv 2007.03083): a network gives every
+    voxel an embedding, a margin and a seediness, from which clusters are formed. ``pieces``: the network divides the
+    clusters of DBSCAN.
     """
 
     class Parameters(LabelledParameters):
@@ -60,16 +88,23 @@ class ParticleClusterer(Producer):
             [["HIP", "MIP"], ["shower"], ["delta"], ["Michel"]], doc="classes that are clustered together, in order"
         )
         methods: list[str] = parameter(
-            ["tracks", "dbscan", "dbscan", "dbscan"], doc="method of each group", choices=METHODS
+            ["tracks", "showers", "deltas", "dbscan"], doc="method of each group", choices=METHODS
         )
         eps: list[float] = parameter(
-            [4.0, 1.99, 2.9, 4.0],
-            doc="dbscan, pieces: distance of neighbours, of each group",
+            [4.0, 1.99, 3.2, 4.0],
+            doc="dbscan, pieces: distance of neighbours; deltas: reach of faint pieces; of each group",
             unit="voxel",
             check=lambda v: None if all(e > 0 for e in v) else "numbers above 0",
         )
         min_samples: int = parameter(1, doc="dbscan, pieces: least neighbours of a core, itself included", minimum=1)
         tracks: TrackParameters = parameter({}, doc="tracks: how they are told apart")
+        showers: ShowerParameters = parameter({}, doc="showers: how they are told apart, charges as in the input")
+        faint_delta: float = parameter(
+            1.5, doc="deltas: a piece with less charge is part of the nearest one; MeV for voxels", minimum=0
+        )
+        absorb: AbsorbParameters = parameter(
+            {}, doc="faint clusters, taken for the class that they touch most, or for showers"
+        )
         seed_threshold: float = parameter(0.5, doc="least seediness of a voxel that founds a cluster")
         probability_threshold: float = parameter(
             0.5,
@@ -108,7 +143,14 @@ class ParticleClusterer(Producer):
             config.assign_all,
             config.founder_threshold,
         )
-        self._tracks = TrackOptions(**dict(config.tracks))
+        least = {int(Semantic.DELTA): config.absorb.delta, int(Semantic.MICHEL): config.absorb.michel}
+        self._shapes = ShapeOptions(
+            TrackOptions(**dict(config.tracks)),
+            ShowerOptions(**dict(config.showers)),
+            config.faint_delta,
+            {semantic: charge for semantic, charge in least.items() if charge > 0},
+            config.absorb.reach,
+        )
         self._meta: dict[str, object] = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco"}
         self._meta["algorithm"] = config.methods
         self._archive = None
@@ -166,7 +208,7 @@ class ParticleClusterer(Producer):
             found = self._archive(coords, energy[:, np.newaxis])
             outputs = KernelOutputs(found["embedding"], found["margin"].reshape(-1), found["seediness"].reshape(-1))
         clustered = cluster_voxels(
-            places.index, label, places.charge, self._groups, outputs, self._options, self._torn, self._tracks
+            places.index, label, places.charge, self._groups, outputs, self._options, self._torn, self._shapes
         )
         score = np.full(len(clustered.seed), -1.0)
         if outputs is not None:

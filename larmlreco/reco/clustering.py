@@ -7,16 +7,19 @@ gives the same clusters.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from larmlreco.labels import Semantic
 from larmlreco.reco.clustering_dbscan import TOUCHING, connected_pieces, dbscan
+from larmlreco.reco.clustering_faint import join_faint, without_faint
 from larmlreco.reco.clustering_index import PointTree, squared_distance, within
+from larmlreco.reco.clustering_showers import ShowerOptions, split_showers
 from larmlreco.reco.clustering_tracks import TrackOptions, split_tracks
 
 Index = npt.NDArray[np.integer[Any]]
@@ -27,7 +30,7 @@ Floats = npt.NDArray[np.floating[Any]]
 NETWORK_METHODS: tuple[str, ...] = ("network", "pieces")
 """Methods of :class:`ClassGroup` that need a network."""
 
-METHODS: tuple[str, ...] = ("dbscan", "tracks", *NETWORK_METHODS)
+METHODS: tuple[str, ...] = ("dbscan", "tracks", "showers", "deltas", *NETWORK_METHODS)
 """Methods of :class:`ClassGroup`."""
 
 _LEAST_PIECE = 10
@@ -63,7 +66,25 @@ class ClusteringOptions:
 
 
 _DEFAULT = ClusteringOptions()
-_TRACKS = TrackOptions()
+
+
+@dataclass(frozen=True)
+class ShapeOptions:
+    """How particles are told apart without a network: ``tracks``, ``showers``, and delta rays.
+
+    ``faint_delta``: a piece of delta rays with less charge is part of the nearest one (:func:`join_faint`).
+    ``absorb``: least charge of a cluster by class, with a reach of ``absorb_reach`` voxels between its pieces; fainter
+    ones change their class (:func:`without_faint`).
+    """
+
+    tracks: TrackOptions = field(default_factory=TrackOptions)
+    showers: ShowerOptions = field(default_factory=ShowerOptions)
+    faint_delta: float = 1.5
+    absorb: Mapping[int, float] = field(default_factory=dict)
+    absorb_reach: float = 3.2
+
+
+_SHAPES = ShapeOptions()
 
 
 def seeded_clusters(
@@ -175,6 +196,7 @@ class ClassGroup:
     """Classes that are clustered together, and how.
 
     ``dbscan``: DBSCAN with ``eps`` (voxels) and ``min_samples``. ``tracks``: :func:`split_tracks`, a class by itself.
+    ``showers``: :func:`split_showers`. ``deltas``: :func:`join_faint`, where faint pieces go ``eps`` far.
     ``network``: the published procedure, all voxels of the classes at once. ``pieces``: the same procedure in each
     cluster of DBSCAN of at least 10 voxels, so that the network only divides what touches.
     """
@@ -230,7 +252,7 @@ def cluster_voxels(
     outputs: KernelOutputs | None = None,
     options: ClusteringOptions = _DEFAULT,
     fragmented: Sequence[int] = (),
-    tracks: TrackOptions = _TRACKS,
+    shapes: ShapeOptions = _SHAPES,
 ) -> ClusteredVoxels:
     """Clusters of the distinct voxels (N, 3) of an event with class ``label`` (N,) and ``charge`` (N,).
 
@@ -243,6 +265,8 @@ def cluster_voxels(
     Raises ``ValueError`` for a group that needs a network's outputs where there are none, and as
     :func:`seeded_clusters`.
     """
+    if shapes.absorb:
+        label = without_faint(voxels, label, charge, shapes.absorb, shapes.absorb_reach)
     cluster = np.full(len(label), -1, dtype=np.int64)
     semantic, seeds = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     founded = [np.zeros(0, dtype=bool)]
@@ -257,7 +281,12 @@ def cluster_voxels(
             found, seed = _by_network(voxels[rows], label[rows], group, outputs.of(rows), options, fragmented)
         else:
             if group.method == "tracks":
-                found = split_tracks(voxels[rows], label[rows], tracks)
+                found = split_tracks(voxels[rows], label[rows], shapes.tracks)
+            elif group.method == "showers":
+                tracks = voxels[np.isin(label, (Semantic.HIP, Semantic.MIP))]
+                found = split_showers(voxels[rows], charge[rows], tracks, shapes.showers)
+            elif group.method == "deltas":
+                found = join_faint(voxels[rows], charge[rows], group.eps, shapes.faint_delta)
             else:
                 found = dbscan(voxels[rows], group.eps, group.min_samples)
             seed = _brightest(found, charge[rows])

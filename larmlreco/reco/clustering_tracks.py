@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
 from larmlreco.reco.clustering_dbscan import connected_pieces, dbscan
+from larmlreco.reco.ways import kinks, lengths, longest_way, neighbour_ways, unit
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -125,18 +124,12 @@ def _courses(places: Float64, options: TrackOptions) -> list[Int64]:
     """Rows along each course of a piece (N, 3), the longest course first; voxels near a course are left out."""
     if len(places) < 2 * options.least:
         return [np.arange(len(places))]
-    a, b = cKDTree(places).query_pairs(options.gap, output_type="ndarray").T
-    # The square makes many small steps shorter than a few large ones, so that a way stays on its track.
-    weight = ((places[a] - places[b]) ** 2).sum(axis=1)
-    ways = csr_array(
-        (np.concatenate([weight, weight]), (np.concatenate([a, b]), np.concatenate([b, a]))),
-        shape=(len(places), len(places)),
-    )
+    ways = neighbour_ways(places, options.gap)
     todo = [np.arange(len(places))]
     courses: list[Int64] = []
     while todo and len(courses) < _MOST_COURSES:
         rows = todo.pop(0)
-        course = rows[_longest_way(ways[rows][:, rows] if len(rows) < len(places) else ways)]
+        course = rows[longest_way(ways[rows][:, rows] if len(rows) < len(places) else ways)]
         courses.append(course)
         away, _ = cKDTree(places[course]).query(places[rows])
         left, away = rows[away > options.radius], away[away > options.radius]
@@ -148,17 +141,6 @@ def _courses(places: Float64, options: TrackOptions) -> list[Int64]:
         sizes = np.bincount(piece)
         todo += [left[piece == k] for k in np.flatnonzero((farthest >= options.stub) & (sizes >= options.least))]
     return courses
-
-
-def _longest_way(ways: Any) -> Int64:
-    """Rows along the way between the two ends that are farthest apart, as far as two searches find them."""
-    distance = dijkstra(ways, indices=0)
-    start = int(np.where(np.isfinite(distance), distance, -1).argmax())
-    distance, before = dijkstra(ways, indices=start, return_predecessors=True)
-    way = [int(np.where(np.isfinite(distance), distance, -1).argmax())]
-    while way[-1] != start:
-        way.append(int(before[way[-1]]))
-    return np.array(way, dtype=np.int64)
 
 
 def _joints(places: Float64, courses: list[Int64], options: TrackOptions) -> list[list[int]]:
@@ -199,7 +181,7 @@ def _joints(places: Float64, courses: list[Int64], options: TrackOptions) -> lis
 def _end(places: Float64, course: Int64, side: int, window: float) -> tuple[Float64, Float64, Float64]:
     """Place of the first (0) or last (1) voxel of a course, its direction outward, and the middle of its end."""
     way = places[course] if side == 0 else places[course[::-1]]
-    part = way[: int(np.searchsorted(_lengths(way), window, side="right"))]
+    part = way[: int(np.searchsorted(lengths(way), window, side="right"))]
     middle = part.mean(axis=0)
     if len(part) < 3:
         return way[0], np.zeros(3), middle
@@ -226,32 +208,13 @@ def _kink(way: Float64, options: TrackOptions) -> int | None:
     """Position of the sharpest kink of a way (M, 3), None where it has none."""
     if len(way) <= 2 * options.least:
         return None
-    length = _lengths(way)
-    first = np.searchsorted(length, length - options.window)
-    last = np.searchsorted(length, length + options.window, side="right")
+    length = lengths(way)
     place = np.arange(options.least, len(way) - options.least)
-    before = _axes(way, first[place], place)
-    after = _axes(way, place + 1, last[place])
-    angle = np.degrees(np.arccos(np.clip((before * after).sum(axis=1), -1.0, 1.0)))
+    angle, _, _ = kinks(way, place, options.window)
     from_end = np.minimum(length[place], length[-1] - length[place])
     asked = options.kink + (options.end_kink - options.kink) * np.exp(-from_end / options.end_length)
     best = int((angle / asked).argmax())
     return int(place[best]) if angle[best] > asked[best] else None
-
-
-def _axes(way: Float64, low: Int64, high: Int64) -> Float64:
-    """Unit vectors (K, 3) along the ranges [low, high) (K,) of a way (M, 3)."""
-    centred = way - way.mean(axis=0)
-    sums = np.concatenate([np.zeros((1, 3)), np.cumsum(centred, axis=0)])
-    squares = np.cumsum(centred[:, :, np.newaxis] * centred[:, np.newaxis, :], axis=0)
-    squares = np.concatenate([np.zeros((1, 3, 3)), squares])
-    n = (high - low)[:, np.newaxis]
-    middle = (sums[high] - sums[low]) / n
-    spread = (squares[high] - squares[low]) / n[:, :, np.newaxis]
-    spread -= middle[:, :, np.newaxis] * middle[:, np.newaxis, :]
-    axis = np.linalg.eigh(spread)[1][:, :, 2]
-    forward = (axis * (way[high - 1] - way[low])).sum(axis=1) >= 0
-    return np.asarray(np.where(forward[:, np.newaxis], axis, -axis), dtype=np.float64)
 
 
 def _joined(
@@ -281,14 +244,3 @@ def _joined(
             taken |= {i, j}
             owner[owner == owner[j // 2]] = owner[i // 2]
     return owner
-
-
-def _lengths(way: Float64) -> Float64:
-    """Length (M,) of a way (M, 3) up to each of its places."""
-    return np.concatenate([[0.0], np.cumsum(np.sqrt((np.diff(way, axis=0) ** 2).sum(axis=1)))])
-
-
-def unit(vector: Float64) -> Float64:
-    """The vector with length 1, or 0."""
-    length = float(np.sqrt((vector * vector).sum()))
-    return np.asarray(vector / length if length > 0 else vector, dtype=np.float64)

@@ -17,8 +17,9 @@ from scipy.spatial import cKDTree
 from larmlreco.labels import Semantic
 from larmlreco.products import MichelFlag
 from larmlreco.reco.clustering_dbscan import connected_pieces, dbscan
-from larmlreco.reco.michel_muon import MuonEnds, unit
+from larmlreco.reco.michel_muon import MuonEnds
 from larmlreco.reco.michel_options import MichelOptions, min_samples
+from larmlreco.reco.ways import unit
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -192,9 +193,10 @@ class _Finder:
                 )
         unattached = [number for number in range(len(members)) if number not in contacts]
         if not self.options.published:
+            free = loose[np.isin(self.michel[loose], [-1, *unattached])]
+            free = np.sort(np.concatenate([free, *(self._shed(c) for c in found)]))
             found = self._one_per_end(found)
-            free = np.isin(self.michel[loose], [-1, *unattached])
-            self._join(found, loose[free])
+            self._join(found, free)
         if self.options.keep_unattached:
             used = np.concatenate([c.rows for c in found]) if found else np.zeros(0, dtype=np.int64)
             found += [
@@ -303,11 +305,27 @@ class _Finder:
                 kept.append(candidate)
         return kept
 
+    def _shed(self, candidate: _Candidate) -> Int64:
+        """Take off what is not connected to the electron's voxel nearest to the muon, where that is ``join_size``.
+
+        Returns the rows that were taken off.
+        """
+        rows = candidate.rows
+        places = self.voxels[rows]
+        piece = connected_pieces(places, np.zeros(len(places), dtype=np.int64))
+        near = piece == piece[((places - self.voxels[candidate.attachment]) ** 2).sum(axis=1).argmin()]
+        if not 0 < self.options.join_size <= near.sum():
+            return rows[:0]
+        candidate.rows = rows[near]
+        return np.asarray(rows[~near])
+
     def _join(self, found: list[_Candidate], loose: Int64) -> None:
         """Add what is left of the Michel class, piece by piece, to the electron that a piece is close to.
 
-        A piece across a dead region may be close only to one that was added before.
+        A piece across a dead region may be close only to one that was added before. To electrons of ``join_size``
+        voxels nothing is added across a gap.
         """
+        whole = np.array([0 < self.options.join_size <= len(c.rows) for c in found], dtype=bool)
         reach = self.options.max_gap + 1
         # Diagonal neighbours across the gap are sqrt(3) as far apart as straight ones.
         piece = self._owner(loose, dbscan(self.voxels[loose], reach * math.sqrt(3) + 1e-9, 1))
@@ -317,7 +335,7 @@ class _Finder:
             owner = self._owner(rows, np.repeat(np.arange(len(found)), [len(a) for a in added]))
             electron, near = self._near(rows, cKDTree(self.voxels[loose]), loose, self._reach())
             missing = self._missing(electron, near)
-            kept = missing <= self.options.max_gap
+            kept = missing <= np.where(whole[owner[electron]], 0, self.options.max_gap)
             electron, near, missing = electron[kept], near[kept], missing[kept]
             order = np.lexsort((owner[electron], missing, piece[near]))
             pieces, first = np.unique(piece[near][order], return_index=True)
@@ -399,7 +417,10 @@ class _Finder:
     def _photons(self, found: list[_Candidate], courses: Float64, charge: Float64) -> Int64:
         """Candidate (N,) whose photon a voxel is: the piece's middle lies in its cone, ties to the nearer one."""
         out = np.full(len(self.voxels), -1, dtype=np.int64)
-        rows = np.flatnonzero(self.label == Semantic.SHOWER)
+        free = np.isin(self.label, (Semantic.SHOWER, Semantic.MICHEL))
+        for candidate in found:
+            free[candidate.rows] = False
+        rows = np.flatnonzero(free)
         if self.options.photon_angle <= 0 or self.options.photon_length <= 0 or len(rows) == 0:
             return out
         piece = connected_pieces(self.voxels[rows], np.zeros(len(rows), dtype=np.int64))

@@ -1,7 +1,6 @@
 """Where muons end (Domine and Terao, arXiv 1903.05663, section VII.A), also where other tracks cross them."""
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +9,7 @@ from scipy.spatial import cKDTree
 from larmlreco.products import MichelFlag
 from larmlreco.reco.clustering_dbscan import dbscan
 from larmlreco.reco.michel_options import MichelOptions
+from larmlreco.reco.ways import unit
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -107,9 +107,3 @@ def _unpaired(courses: list[tuple[Float64, Float64]]) -> list[int]:
             left.remove(i)
             left.remove(j)
     return left
-
-
-def unit(vector: npt.NDArray[Any]) -> Float64:
-    """The vector with length 1, or 0."""
-    length = float(np.sqrt((vector * vector).sum()))
-    return np.asarray(vector / length if length > 0 else np.zeros(3), dtype=np.float64)

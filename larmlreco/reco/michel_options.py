@@ -29,9 +29,11 @@ class MichelOptions:
     ``max_dead_gap`` in all. ``bridge``: longest way through voxels of the classes delta and HIP from muon to electron,
     0: none. ``crossings``: whether tracks that cross the muon within ``mask_radius`` of its end are recognised.
     ``short_muons``: whether a muon may end within ``mask_radius``. ``min_voxels`` and ``min_score``: least size of an
-    electron, and least mean over its voxels of the network's score of the Michel class. ``border``: distance below
-    which the electron is flagged as near the border or a dead region. Photons: connected pieces of the shower class
-    with their middle within ``photon_angle`` (degrees, half of the opening) and ``photon_length`` of the attachment
+    electron, and least mean over its voxels of the network's score of the Michel class. ``join_size``: electrons with
+    so many connected voxels at the muon take no pieces across gaps, of which most are photons then; 0: all take them.
+    ``border``: distance below which the electron is flagged as near the border or a dead region. Photons: connected
+    pieces of the shower class, and of what is left of the Michel class, with their middle within ``photon_angle``
+    (degrees, half of the opening) and ``photon_length`` of the attachment
     along the electron; 0: none. The nearest ones are taken as long as the electron and they have no more energy than
     a muon at rest can give; ``energy_scale`` is the energy in MeV of a unit of charge.
     ``vote``: in connected voxels of the classes shower, delta and Michel those of the Michel class lose it where one
@@ -62,6 +64,7 @@ class MichelOptions:
     hip_muons: bool = False
     muon_size: float = 0.0
     max_energy: float = 0.0
+    join_size: int = 0
 
 
 def min_samples(voxels: Index, label: Index, eps: float, thickness: Thickness = "measure") -> tuple[int, int]:

@@ -18,9 +18,9 @@ from scipy.spatial import cKDTree
 
 from larmlreco.labels import Semantic
 from larmlreco.products import ParticleFlag
-from larmlreco.reco.michel_muon import unit
 from larmlreco.reco.particles_path import Path, path_of, principal_axis
 from larmlreco.reco.particles_range import HYPOTHESES, energy_of_range
+from larmlreco.reco.ways import unit
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]

@@ -14,6 +14,7 @@ from larmlreco.reco.clustering import (
     ClassGroup,
     ClusteringOptions,
     KernelOutputs,
+    ShapeOptions,
     cluster_voxels,
     divided_pieces,
     seeded_clusters,
@@ -247,7 +248,8 @@ def test_dbscan_of_an_event_needs_no_network() -> None:
     assert not found.founded.any()
     with pytest.raises(ValueError, match="the method network needs a network's outputs"):
         cluster_voxels(voxels, label, charge, NETWORK)
-    with pytest.raises(ValueError, match="unknown method 'kmeans'; valid: dbscan, tracks, network, pieces"):
+    methods = "dbscan, tracks, showers, deltas, network, pieces"
+    with pytest.raises(ValueError, match=f"unknown method 'kmeans'; valid: {methods}"):
         ClassGroup((1,), "kmeans")
 
 
@@ -261,3 +263,21 @@ def test_each_group_has_its_method() -> None:
     assert found.semantic.tolist() == [1, 1, 3]
     assert np.bincount(found.cluster[:39]) == pytest.approx([20, 19], abs=3)
     assert found.seed.tolist()[1:] == [38, 44]
+
+
+def test_showers_are_cut_at_a_vertex_where_a_track_is_and_faint_delta_rays_join() -> None:
+    # Two showers at a right angle with a track at their corner, and two delta rays of 3 and 1 MeV with a voxel between.
+    corner = np.concatenate([line(60, 0), np.column_stack([np.full(59, 59), np.arange(1, 60), np.zeros(59, int)])])
+    track = np.column_stack([np.full(20, 59), np.zeros(20, int), np.arange(3, 23)])
+    deltas = np.concatenate([line(3, -40), line(6, -40)[4:]])
+    voxels = np.concatenate([corner, track, deltas])
+    label = np.repeat([2, 1, 3], [119, 20, 5])
+    charge = np.concatenate([np.ones(139), np.full(3, 1.0), np.full(2, 0.5)])
+    groups = [ClassGroup((0, 1), "tracks"), ClassGroup((2,), "showers"), ClassGroup((3,), "deltas", 3.2)]
+    found = cluster_voxels(voxels, label, charge, groups)
+    assert found.semantic.tolist() == [1, 2, 2, 3]
+    assert np.bincount(found.cluster)[[1, 2]] == pytest.approx([60, 59], abs=3)
+    whole = cluster_voxels(voxels[label != 1], label[label != 1], charge[label != 1], groups)
+    assert whole.semantic.tolist() == [2, 3]
+    parted = cluster_voxels(voxels, label, charge, groups, shapes=ShapeOptions(faint_delta=0.5))
+    assert parted.semantic.tolist() == [1, 2, 2, 3, 3]

@@ -116,6 +116,23 @@ def test_an_electron_in_pieces_is_put_together() -> None:
     assert (find(apart).electron == 0).sum() < (apart.michel == 0).sum()
 
 
+@pytest.mark.parametrize("missing", [1, 3])
+def test_a_piece_across_a_gap_is_a_photon_of_a_large_electron_and_part_of_a_small_one(missing: int) -> None:
+    toy = assemble(decay())
+    toy = toy.without((toy.voxels[:, 1] > 60) & (toy.voxels[:, 1] <= 60 + missing))
+    near = (toy.michel == 0) & (toy.voxels[:, 1] <= 60)
+    cone = {"photon_angle": 30.0, "photon_length": 100.0}
+    for join_size in (0, int(near.sum()) + 1):
+        found = find(toy, join_size=join_size, **cone)
+        assert np.array_equal(found.electron == 0, toy.michel == 0)
+        assert not (found.photons >= 0).any()
+    found = find(toy, join_size=int(near.sum()), **cone)
+    assert np.array_equal(found.electron == 0, near)
+    assert np.array_equal(found.photons == 0, (toy.michel == 0) & ~near)
+    dead = Surroundings(dead=np.array([[[0, 61, 0], [200, 60 + missing, 200]]]))
+    assert np.array_equal(find(toy, dead, join_size=1).electron == 0, toy.michel == 0)
+
+
 def test_dead_wires_between_muon_and_electron_do_not_count_as_missing() -> None:
     dead = np.array([[[0, 51, 0], [200, 60, 200]]])
     toy = assemble(decay(electron=40))
