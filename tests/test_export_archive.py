@@ -16,6 +16,7 @@ from larmlreco.archive import pack, read_archive, unpack
 from larmlreco.card import Feature, ModelCard
 from larmlreco.cli.main import main
 from larmlreco.errors import ConfigurationError, InputError, OutputError
+from larmlreco.evaluation.record import Evaluation
 from larmlreco.export import checkpoint_of_archive, export_archive
 from larmlreco.inference import load_archive
 from larmlreco.models import Architecture, Checkpoint, build, save_checkpoint
@@ -187,6 +188,11 @@ def test_verbs(tmp_path, capsys):
         assert re.search(line, shown)
     assert main(["inspect", model, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == read_archive(model)[0].to_dict()
+    Evaluation("MPV", "job.fcl", ("a.root",), 3, {"evaluation": {"accuracy": 0.9}}).save(tmp_path / "mpv")
+    evaluated = ["--evaluation", str(tmp_path / "mpv")]
+    assert main(["export", str(tmp_path / "best.ckpt"), "-o", model, *evaluated]) == 0
+    expected = {"MPV": {"job": "job.fcl", "events": 3, "evaluation": {"accuracy": 0.9}}}
+    assert read_archive(model)[0].metrics == expected
 
 
 def test_verbs_on_bad_files(tmp_path, capsys):

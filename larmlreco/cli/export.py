@@ -52,6 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "repeatable",
     )
     parser.add_argument(
+        "--evaluation",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="put the figures of larmlreco evaluate --save on the card, for those of the training's validation; "
+        "repeatable",
+    )
+    parser.add_argument(
         "--compare-on",
         type=Path,
         action="append",
@@ -63,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export and say what was written."""
+    from larmlreco.evaluation.record import Evaluation, for_card
     from larmlreco.export import ARCHIVE, Sample, averaged, checkpoint_of_archive, export_archive
     from larmlreco.models.checkpoint import load_checkpoint
     from larmlreco.models.foreign import load_foreign, read_facts
@@ -88,6 +98,9 @@ def run(options: argparse.Namespace) -> int:
     if options.average_with:
         others = [checkpoint_of_archive(p) if p.suffix == ARCHIVE else load_checkpoint(p) for p in options.average_with]
         checkpoint = averaged([checkpoint, *others])
+    if options.evaluation:
+        figures = for_card([Evaluation.load(folder) for folder in options.evaluation])
+        checkpoint = checkpoint.with_state(checkpoint.state_dict, checkpoint.training, figures)
     card = export_archive(checkpoint, options.output, options.engine, samples)
     print(f"{options.output}: {card.task} for {card.detector}, engine {card.engine}, SHA-256 {card.sha256}")
     return 0

@@ -77,6 +77,36 @@ class Evaluation:
             raise InputError(f"{path} is no record of an evaluation: {error}") from error
 
 
+def for_card(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """The figures that a model card has of these evaluations, by sample: job, number of events, and what the evaluators
+    found, without curves.
+
+    Raises ``InputError`` for two of the same sample.
+    """
+    out: dict[str, Any] = {}
+    for evaluation in evaluations:
+        sample = evaluation.sample or ", ".join(evaluation.inputs)
+        if sample in out:
+            raise InputError(
+                f"two evaluations are of the sample {sample!r}; name them with larmlreco evaluate --sample"
+            )
+        figures = {label: found for label, values in evaluation.results.items() if (found := _without_curves(values))}
+        out[sample] = {"job": evaluation.config, "events": evaluation.events, **figures}
+    return out
+
+
+def _without_curves(value: Any) -> Any:
+    """JSON values without the objects that have edges of bins, and without what is empty then."""
+    if not isinstance(value, Mapping):
+        return value
+    found = {key: _without_curves(item) for key, item in value.items() if not _is_curve(item)}
+    return {key: item for key, item in found.items() if item != {}}
+
+
+def _is_curve(value: Any) -> bool:
+    return isinstance(value, Mapping) and "edges" in value
+
+
 def plain(value: Any) -> Any:
     """JSON has no NaN: a figure that is not known is null."""
     if isinstance(value, Mapping):

@@ -13,7 +13,7 @@ from larmlreco.cli.main import main
 from larmlreco.errors import InputError
 from larmlreco.evaluation.page import write_page
 from larmlreco.evaluation.pictures import chosen_events, draw_events
-from larmlreco.evaluation.record import FILE_NAME, Evaluation, Picture
+from larmlreco.evaluation.record import FILE_NAME, Evaluation, Picture, for_card
 from larmlreco.export import export_archive
 from larmlreco.io.layout import Process
 from larmlreco.io.root_writer import RootWriter
@@ -162,6 +162,17 @@ def figures(instances: list[str], events: int = 3) -> dict[str, Any]:
             two.add(*(map_labels(a, "larmlreco", "track_shower") for a in (truth, found)))
         out[name] = {"five_classes": five.summary(), "track_shower": two.summary()}
     return out
+
+
+def test_a_card_takes_the_figures_of_evaluations_without_curves() -> None:
+    curve = {"all": {"edges": [0, 1], "value": [0.1]}}
+    results = {"evaluation": {"pixels": {"accuracy": 0.9, "scan": curve["all"]}}, "curves": {"energy": curve}}
+    made = [Evaluation(name, "job.fcl", ("a.root",), 3, results) for name in ("MPV", "")]
+    assert for_card(made) == {
+        name: {"job": "job.fcl", "events": 3, "evaluation": {"pixels": {"accuracy": 0.9}}} for name in ("MPV", "a.root")
+    }
+    with pytest.raises(InputError, match="two evaluations are of the sample 'MPV'"):
+        for_card([made[0], made[0]])
 
 
 def test_page_of_voxels_has_the_published_tables(tmp_path: Path) -> None:
