@@ -53,6 +53,9 @@ class TrackJoiner(Producer):
         covered: float = parameter(
             0.7, doc="part of a piece that lies beside a larger one of its class, to be joined", minimum=0, maximum=1
         )
+        vertex: float = parameter(
+            5.0, doc="distance of a third track's end that keeps two ends apart; 0: none does", unit="voxel", minimum=0
+        )
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
         names = {field.name for field in fields(JoinOptions)}
