@@ -45,7 +45,10 @@ class TrackJoiner(Producer):
             0.0, doc="length of straight pieces of the other track class that are joined too", unit="voxel", minimum=0
         )
         speck: float = parameter(
-            3.0, doc="length of pieces that join a track of either class at which they lie", unit="voxel", minimum=0
+            3.0,
+            doc="length of pieces that join a track of either class at which they lie; 0: none do",
+            unit="voxel",
+            minimum=0,
         )
         beside: float = parameter(
             3.0, doc="distance of short pieces from the track that they join", unit="voxel", minimum=0

@@ -36,8 +36,9 @@ class JoinOptions:
     length over which a direction is measured, pieces shorter than half of it have none; ``other_class``: pieces of the
     other track class (a Bragg peak) up to this length are joined too, where they are ``near`` and straight on;
     ``beside``: distance of short pieces from the track of their class that they join (``speck``: of any track class up
-    to this length), and of pieces that lie beside a larger one of their class with at least the part ``covered`` of
-    their voxels.
+    to this length, 0: none), and of pieces that lie beside a larger one of their class with at least the part
+    ``covered`` of their voxels; ``vertex``: distance from both ends of a pair within which a third track, of at least
+    ``reach``, that ends there, continues nothing and goes elsewhere says that the pair only meets at a vertex.
     """
 
     max_gap: float = 80.0
@@ -217,7 +218,7 @@ def _beside(members: dict[int, Float64], semantic: Index, options: JoinOptions) 
         best = low + int(np.argmin(distances[low:high]))
         if np.isfinite(distances[best]):
             other = int(owner[nearest[best]])
-            if semantic[row] == semantic[other] or size[row] <= options.speck:
+            if semantic[row] == semantic[other] or 0 < options.speck >= size[row]:
                 found.append((row, other))
     return found
 

@@ -91,6 +91,10 @@ def test_short_pieces_join_the_track_at_which_they_lie() -> None:
     assert joined(base, near, semantic=[MIP, DELTA]) == [0, 1]
     speck = np.array([[61, 0, 0], [62, 0, 0]])
     assert joined(base, speck, semantic=[MIP, HIP]) == [0, 0]
+    one = np.concatenate([base, speck[:1]])  # a proton of a capture at rest, if classes are to be trusted
+    owner, kinds = np.append(np.zeros(len(base), int), 1), np.array([MIP, HIP])
+    assert join_tracks(one, owner, kinds).tolist() == [0, 0]
+    assert join_tracks(one, owner, kinds, JoinOptions(speck=0)).tolist() == [0, 1]
     peak = line((61, 0, 0), (73, 0, 0))
     assert joined(base, peak, semantic=[MIP, HIP]) == [0, 1]  # a proton, or the Bragg peak of the muon
     voxels, cluster = np.concatenate([base, peak]), np.repeat([0, 1], [len(base), len(peak)])
