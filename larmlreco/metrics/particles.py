@@ -19,6 +19,9 @@ MEASURES = ("energy", "energy_charge", "length", "start_distance", "angle")
 """What is measured of matched particles: (found - true) / true of the first three, the distance of the starts in cm,
 the angle between the directions in degrees."""
 
+RATIOS = ("found", "found_long", "right_class", "pure", "right_end", "right_end_sure")
+"""Ratios of :class:`ParticleMetrics`, by class."""
+
 SURE = 0.9
 """Score of the start from which it counts as sure."""
 
@@ -71,16 +74,16 @@ def _shared(true: Index, found: Index, energy: Float64, m: int) -> dict[tuple[in
 class ParticleMetrics:
     """Figures over events, by true class.
 
-    ``found``: true clusters with a match; ``right_class``: matched ones with the right class; ``pure``: particles of a
-    class that are matched to a true cluster of it; ``right_end`` and ``right_end_sure``: matched ones whose start is
-    nearer to the true start than their end, of all and of those with a score of the start of at least
-    :data:`SURE`. Clusters and particles count from ``least_energy`` MeV on.
+    ``found``: true clusters with a match; ``found_long``: the same of those that extend at least ``least_extent`` cm,
+    so that voxels can show them apart from what they touch; ``right_class``: matched ones with the right class;
+    ``pure``: particles of a class that are matched to a true cluster of it; ``right_end`` and ``right_end_sure``:
+    matched ones whose start is nearer to the true start than their end, of all and of those with a score of the start
+    of at least :data:`SURE`. Clusters and particles count from ``least_energy`` MeV on.
     """
 
-    def __init__(self, least_energy: float = 5.0) -> None:
-        self.least_energy = least_energy
-        names = ("found", "right_class", "pure", "right_end", "right_end_sure")
-        self._ratios = {name: {figure: EventRatio() for figure in names} for name in SEMANTIC_NAMES}
+    def __init__(self, least_energy: float = 5.0, least_extent: float = 1.0) -> None:
+        self.least_energy, self.least_extent = least_energy, least_extent
+        self._ratios = {name: {figure: EventRatio() for figure in RATIOS} for name in SEMANTIC_NAMES}
         self._values: dict[str, dict[str, list[float]]] = {
             name: {measure: [] for measure in MEASURES} for name in SEMANTIC_NAMES
         }
@@ -90,10 +93,11 @@ class ParticleMetrics:
         matches: Matches,
         true_class: Index,
         found_class: Index,
+        extent: Float64,
         measures: Mapping[str, Float64],
         ends: Sequence[tuple[int, bool, float]],
     ) -> None:
-        """Add one event: class of the true clusters (n,) and of the particles (m,), by number.
+        """Add one event: class of the true clusters (n,) and of the particles (m,), by number, ``extent`` (n,) in cm.
 
         ``measures`` by name of :data:`MEASURES` (K,), NaN where one does not apply; ``ends``: of pairs whose ends can
         be compared the number of the pair, whether the start is right, and its score.
@@ -104,6 +108,8 @@ class ParticleMetrics:
             mine = counted & (true_class[matches.true] == number)
             here = (true_class == number) & (matches.true_energy >= self.least_energy)
             ratios["found"].add(int(mine.sum()), int(here.sum()))
+            long = extent >= self.least_extent
+            ratios["found_long"].add(int((mine & long[matches.true]).sum()), int((here & long).sum()))
             right = mine & (found_class[matches.found] == number)
             ratios["right_class"].add(int(right.sum()), int(mine.sum()))
             all_of = (found_class == number) & (matches.found_energy >= self.least_energy)
@@ -128,11 +134,10 @@ class ParticleMetrics:
 
     def table(self) -> str:
         """The summary for people."""
-        ratios = ("found", "right_class", "pure", "right_end", "right_end_sure")
-        lines = [f"{'%':8}" + "".join(f"{name:>18}" for name in ratios)]
+        lines = [f"{'%':8}" + "".join(f"{name:>18}" for name in RATIOS)]
         found = self.summary()
         for name, values in found.items():
-            cells = [percent(values[r]["value"], values[r]["error"], 6) for r in ratios]
+            cells = [percent(values[r]["value"], values[r]["error"], 6) for r in RATIOS]
             lines.append(f"{name:8}" + "".join(f"{cell:>18}" for cell in cells))
         lines += ["", f"{'':8}" + "".join(f"{measure:>26}" for measure in MEASURES)]
         for name, values in found.items():

@@ -223,10 +223,12 @@ def test_particles_count_by_their_classes() -> None:
     true, energy = np.array([0, 1, 2]), np.array([10.0, 5.0, 0.5])
     matches = match_particles(true, np.array([0, -1, 1]), energy, np.array([0, 1, 2]), np.array([0, 2, -1]), energy)
     nothing = np.full(2, np.nan)
-    metrics.add(matches, np.array([1, 1, 1]), np.array([1, 0, 1]), {"length": np.array([0.1, 9.0])}, [(0, False, 0.95)])
+    measures = {"length": np.array([0.1, 9.0])}
+    metrics.add(matches, np.array([1] * 3), np.array([1, 0, 1]), np.array([2, 0.9, 5]), measures, [(0, False, 0.95)])
     found = metrics.summary()
     assert nothing.shape == matches.true.shape
     assert (found["MIP"]["found"]["value"], found["MIP"]["found"]["count"]) == (0.5, 2)  # the third is too small
+    assert (found["MIP"]["found_long"]["value"], found["MIP"]["found_long"]["count"]) == (1.0, 1)  # 0.9 cm is short
     assert found["MIP"]["right_class"]["value"] == 1
     assert (found["MIP"]["pure"]["value"], found["MIP"]["pure"]["count"]) == (1.0, 1)
     assert (found["HIP"]["pure"]["value"], found["HIP"]["pure"]["count"]) == (0.0, 1)
