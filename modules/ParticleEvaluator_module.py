@@ -158,8 +158,11 @@ class ParticleEvaluator(Evaluator):
         return {event: lost / total for event, (lost, total) in self._lost.items() if total}
 
     def results(self) -> dict[str, Any]:
-        """By instance: figures by true class."""
-        return {name or "all": metrics.summary() for name, metrics in self._metrics.items()}
+        """By instance: figures by true class, and what scores of the start are worth (``start_score``)."""
+        return {
+            name or "all": {**metrics.summary(), "start_score": metrics.reliability()}
+            for name, metrics in self._metrics.items()
+        }
 
     def table(self) -> str:
         """One table an instance."""

@@ -25,6 +25,9 @@ RATIOS = ("found", "found_long", "right_class", "pure", "right_end", "right_end_
 SURE = 0.9
 """Score of the start from which it counts as sure."""
 
+SCORES = (0.5, 0.7, 0.9, 0.95, 0.98, 0.99, 1.0)
+"""Bounds of the scores of the start in :meth:`ParticleMetrics.reliability`."""
+
 
 @dataclass(frozen=True)
 class Matches:
@@ -84,6 +87,7 @@ class ParticleMetrics:
     def __init__(self, least_energy: float = 5.0, least_extent: float = 1.0) -> None:
         self.least_energy, self.least_extent = least_energy, least_extent
         self._ratios = {name: {figure: EventRatio() for figure in RATIOS} for name in SEMANTIC_NAMES}
+        self._scores = [(EventRatio(), EventRatio()) for _ in SCORES[1:]]
         self._values: dict[str, dict[str, list[float]]] = {
             name: {measure: [] for measure in MEASURES} for name in SEMANTIC_NAMES
         }
@@ -120,9 +124,28 @@ class ParticleMetrics:
             ratios["right_end"].add(sum(right for right, _ in told), len(told))
             sure = [right for right, score in told if score >= SURE]
             ratios["right_end_sure"].add(sum(sure), len(sure))
+            self._add_scores(told)
             for measure, values in measures.items():
                 here_values = values[mine]
                 self._values[name][measure] += here_values[np.isfinite(here_values)].tolist()
+
+    def _add_scores(self, told: Sequence[tuple[bool, float]]) -> None:
+        """Add the pairs of one class in one event to the scores of the start."""
+        where = np.clip(np.searchsorted(SCORES, [score for _, score in told], side="right") - 1, 0, len(SCORES) - 2)
+        for number, (mean, right) in enumerate(self._scores):
+            mine = [pair for pair, place in zip(told, where.tolist(), strict=True) if place == number]
+            mean.add(sum(score for _, score in mine), len(mine))
+            right.add(sum(correct for correct, _ in mine), len(mine))
+
+    def reliability(self) -> list[dict[str, Any]]:
+        """For each range of the score of the start, of all classes: ``low``, ``high``, mean ``score``, ``right``.
+
+        Where the score is the probability that the start is right, both ratios agree within their errors.
+        """
+        return [
+            {"low": low, "high": high, "score": mean.value, "right": right.as_dict()}
+            for low, high, (mean, right) in zip(SCORES[:-1], SCORES[1:], self._scores, strict=True)
+        ]
 
     def summary(self) -> dict[str, Any]:
         """By class: ratios with their errors; median, its error, and half the width of 68 % of each measure."""
@@ -144,6 +167,13 @@ class ParticleMetrics:
             cells = [_shown(values[measure], measure) for measure in MEASURES]
             lines.append(f"{name:8}" + "".join(f"{cell:>26}" for cell in cells))
         lines.append("(median, half of 68 % of all, pairs; energies and lengths: (found - true) / true)")
+        lines += ["", f"{'start_score':14}{'mean':>8}{'right %':>18}{'pairs':>8}"]
+        for row in self.reliability():
+            right = row["right"]
+            score = f"{row['low']:.2f} to {row['high']:.2f}"
+            shown = percent(right["value"], right["error"], 6)
+            mean = f"{row['score']:.3f}" if right["count"] else "-"
+            lines.append(f"{score:14}{mean:>8}{shown:>18}{right['count']:8.0f}")
         return "\n".join(lines)
 
 

@@ -236,6 +236,20 @@ def test_particles_count_by_their_classes() -> None:
     assert found["MIP"]["right_end_sure"]["value"] == 0
 
 
+def test_scores_of_the_start_beside_the_part_that_is_right() -> None:
+    metrics = ParticleMetrics(least_energy=0.0)
+    one = np.zeros(1, int)
+    for right, score in ((True, 0.92), (True, 0.94), (False, 0.93), (True, 1.0)):
+        matches = match_particles(one, one, np.ones(1), one, one, np.ones(1))
+        metrics.add(matches, np.array([MIP]), np.array([MIP]), np.ones(1), {}, [(0, right, score)])
+    rows = {row["low"]: row for row in metrics.reliability()}
+    assert [rows[low]["right"]["count"] for low in (0.5, 0.7, 0.9, 0.95, 0.98, 0.99)] == [0, 0, 3, 0, 0, 1]
+    assert rows[0.9]["score"] == pytest.approx(0.93)
+    assert rows[0.9]["right"]["value"] == pytest.approx(2 / 3)
+    assert rows[0.99]["right"]["value"] == 1
+    assert "0.90 to 0.95     0.930" in metrics.table()
+
+
 @pytest.mark.parametrize("name", sorted(p.name for p in fcl_directory().glob("*full*.fcl")))
 def test_the_jobs_of_the_chain_configure_modules_that_exist(name: str) -> None:
     table = fhicl.load(fcl_directory() / name).to_python()
