@@ -48,6 +48,9 @@ class ParticleEvaluator(Evaluator):
         )
         radius: float = parameter(1.0, doc="largest distance of a true voxel from a reconstructed one", unit="cm")
         least_energy: float = parameter(5.0, doc="energy from which clusters and particles count", unit="MeV")
+        least_extent: float = parameter(
+            1.0, doc="extent along an axis from which true clusters count as long", unit="cm", minimum=0
+        )
         images: list[str] = parameter([""], doc="instances to compare, each by itself")
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
@@ -69,7 +72,7 @@ class ParticleEvaluator(Evaluator):
             )
         self._particles = self.consumes(TrueParticles, config.true_particles)
         self._steps = None if config.steps is None else self.consumes(TrueSteps, config.steps)
-        self._metrics = {name: ParticleMetrics(config.least_energy) for name in config.images}
+        self._metrics = {name: ParticleMetrics(config.least_energy, config.least_extent) for name in config.images}
         self._lost: dict[str, tuple[int, int]] = {}
 
     def analyze(self, event: Event) -> None:
@@ -98,7 +101,8 @@ class ParticleEvaluator(Evaluator):
             particle[true_labels.cluster[known]] = true_labels.particle[known]
             measures, ends = self._measures(event, particles, matches, semantic, particle)
             found_class = particles.semantic[: len(matches.found_energy)]
-            self._metrics[name].add(matches, semantic, found_class, measures, ends)
+            extent = _extents(true_voxels, true_labels.cluster, len(matches.true_energy))
+            self._metrics[name].add(matches, semantic, found_class, extent, measures, ends)
             before = self._lost.get(str(event.id), (0, 0))
             large = matches.true_energy >= self._metrics[name].least_energy
             n_found = int(large[matches.true].sum())
@@ -154,12 +158,26 @@ class ParticleEvaluator(Evaluator):
         return {event: lost / total for event, (lost, total) in self._lost.items() if total}
 
     def results(self) -> dict[str, Any]:
-        """By instance: figures by true class."""
-        return {name or "all": metrics.summary() for name, metrics in self._metrics.items()}
+        """By instance: figures by true class, and what scores of the start are worth (``start_score``)."""
+        return {
+            name or "all": {**metrics.summary(), "start_score": metrics.reliability()}
+            for name, metrics in self._metrics.items()
+        }
 
     def table(self) -> str:
         """One table an instance."""
         return "\n".join(f"-- {name or 'particles'}\n{metrics.table()}" for name, metrics in self._metrics.items())
+
+
+def _extents(voxels: Voxels, cluster: npt.NDArray[np.integer[Any]], n: int) -> Float64:
+    """Extent (n,) of clusters along the axis along which it is largest, in cm; 0 without a voxel."""
+    inside = cluster >= 0
+    index = _index(voxels)[inside]
+    low, high = np.full((n, 3), np.iinfo(np.int64).max), np.full((n, 3), -1)
+    np.minimum.at(low, cluster[inside], index)
+    np.maximum.at(high, cluster[inside], index)
+    pitch = float(voxels.pitch[0]) if len(voxels.pitch) else 1.0
+    return np.where(high[:, 0] >= 0, (high - low).max(axis=1, initial=0) + 1, 0) * pitch
 
 
 def _index(voxels: Voxels) -> Int64:

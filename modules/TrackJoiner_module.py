@@ -45,13 +45,19 @@ class TrackJoiner(Producer):
             0.0, doc="length of straight pieces of the other track class that are joined too", unit="voxel", minimum=0
         )
         speck: float = parameter(
-            3.0, doc="length of pieces that join a track of either class at which they lie", unit="voxel", minimum=0
+            3.0,
+            doc="length of pieces that join a track of either class at which they lie; 0: none do",
+            unit="voxel",
+            minimum=0,
         )
         beside: float = parameter(
             3.0, doc="distance of short pieces from the track that they join", unit="voxel", minimum=0
         )
         covered: float = parameter(
             0.7, doc="part of a piece that lies beside a larger one of its class, to be joined", minimum=0, maximum=1
+        )
+        vertex: float = parameter(
+            5.0, doc="distance of a third track's end that keeps two ends apart; 0: none does", unit="voxel", minimum=0
         )
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:

@@ -6,10 +6,9 @@ from typing import Any
 from larmlreco.evaluation.markdown import ratio, table
 from larmlreco.evaluation.record import Evaluation
 from larmlreco.labels import SEMANTIC_NAMES
-from larmlreco.metrics.particles import MEASURES
+from larmlreco.metrics.particles import MEASURES, RATIOS
 
 _GROUPS = ("track", "shower", "delta", "Michel")
-_RATIOS = ("found", "right_class", "pure", "right_end", "right_end_sure")
 _ABSOLUTE = ("start_distance", "angle")
 
 
@@ -60,8 +59,9 @@ def _particles(found: Mapping[str, Mapping[str, Any]]) -> str:
         for kind in SEMANTIC_NAMES:
             values = figures["particles"][kind]
             counts = f"{values['found']['count']:.0f}"
-            rows.append([name, kind, counts, *(ratio(values[part], 1) for part in _RATIOS)])
-    head = ["", "true class", "true clusters", "found", "right class", "pure", "start right", "start right where sure"]
+            rows.append([name, kind, counts, *(ratio(values[part], 1) if part in values else "-" for part in RATIOS)])
+    head = ["", "true class", "true clusters", "found", "found of the long ones", "right class", "pure", "start right"]
+    head.append("start right where sure")
     return "### Particles (%)\n\n" + table(head, rows)
 
 

@@ -19,8 +19,14 @@ MEASURES = ("energy", "energy_charge", "length", "start_distance", "angle")
 """What is measured of matched particles: (found - true) / true of the first three, the distance of the starts in cm,
 the angle between the directions in degrees."""
 
+RATIOS = ("found", "found_long", "right_class", "pure", "right_end", "right_end_sure")
+"""Ratios of :class:`ParticleMetrics`, by class."""
+
 SURE = 0.9
 """Score of the start from which it counts as sure."""
+
+SCORES = (0.5, 0.7, 0.9, 0.95, 0.98, 0.99, 1.0)
+"""Bounds of the scores of the start in :meth:`ParticleMetrics.reliability`."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +77,17 @@ def _shared(true: Index, found: Index, energy: Float64, m: int) -> dict[tuple[in
 class ParticleMetrics:
     """Figures over events, by true class.
 
-    ``found``: true clusters with a match; ``right_class``: matched ones with the right class; ``pure``: particles of a
-    class that are matched to a true cluster of it; ``right_end`` and ``right_end_sure``: matched ones whose start is
-    nearer to the true start than their end, of all and of those with a score of the start of at least
-    :data:`SURE`. Clusters and particles count from ``least_energy`` MeV on.
+    ``found``: true clusters with a match; ``found_long``: the same of those that extend at least ``least_extent`` cm,
+    so that voxels can show them apart from what they touch; ``right_class``: matched ones with the right class;
+    ``pure``: particles of a class that are matched to a true cluster of it; ``right_end`` and ``right_end_sure``:
+    matched ones whose start is nearer to the true start than their end, of all and of those with a score of the start
+    of at least :data:`SURE`. Clusters and particles count from ``least_energy`` MeV on.
     """
 
-    def __init__(self, least_energy: float = 5.0) -> None:
-        self.least_energy = least_energy
-        names = ("found", "right_class", "pure", "right_end", "right_end_sure")
-        self._ratios = {name: {figure: EventRatio() for figure in names} for name in SEMANTIC_NAMES}
+    def __init__(self, least_energy: float = 5.0, least_extent: float = 1.0) -> None:
+        self.least_energy, self.least_extent = least_energy, least_extent
+        self._ratios = {name: {figure: EventRatio() for figure in RATIOS} for name in SEMANTIC_NAMES}
+        self._scores = [(EventRatio(), EventRatio()) for _ in SCORES[1:]]
         self._values: dict[str, dict[str, list[float]]] = {
             name: {measure: [] for measure in MEASURES} for name in SEMANTIC_NAMES
         }
@@ -90,10 +97,11 @@ class ParticleMetrics:
         matches: Matches,
         true_class: Index,
         found_class: Index,
+        extent: Float64,
         measures: Mapping[str, Float64],
         ends: Sequence[tuple[int, bool, float]],
     ) -> None:
-        """Add one event: class of the true clusters (n,) and of the particles (m,), by number.
+        """Add one event: class of the true clusters (n,) and of the particles (m,), by number, ``extent`` (n,) in cm.
 
         ``measures`` by name of :data:`MEASURES` (K,), NaN where one does not apply; ``ends``: of pairs whose ends can
         be compared the number of the pair, whether the start is right, and its score.
@@ -104,6 +112,8 @@ class ParticleMetrics:
             mine = counted & (true_class[matches.true] == number)
             here = (true_class == number) & (matches.true_energy >= self.least_energy)
             ratios["found"].add(int(mine.sum()), int(here.sum()))
+            long = extent >= self.least_extent
+            ratios["found_long"].add(int((mine & long[matches.true]).sum()), int((here & long).sum()))
             right = mine & (found_class[matches.found] == number)
             ratios["right_class"].add(int(right.sum()), int(mine.sum()))
             all_of = (found_class == number) & (matches.found_energy >= self.least_energy)
@@ -114,9 +124,28 @@ class ParticleMetrics:
             ratios["right_end"].add(sum(right for right, _ in told), len(told))
             sure = [right for right, score in told if score >= SURE]
             ratios["right_end_sure"].add(sum(sure), len(sure))
+            self._add_scores(told)
             for measure, values in measures.items():
                 here_values = values[mine]
                 self._values[name][measure] += here_values[np.isfinite(here_values)].tolist()
+
+    def _add_scores(self, told: Sequence[tuple[bool, float]]) -> None:
+        """Add the pairs of one class in one event to the scores of the start."""
+        where = np.clip(np.searchsorted(SCORES, [score for _, score in told], side="right") - 1, 0, len(SCORES) - 2)
+        for number, (mean, right) in enumerate(self._scores):
+            mine = [pair for pair, place in zip(told, where.tolist(), strict=True) if place == number]
+            mean.add(sum(score for _, score in mine), len(mine))
+            right.add(sum(correct for correct, _ in mine), len(mine))
+
+    def reliability(self) -> list[dict[str, Any]]:
+        """For each range of the score of the start, of all classes: ``low``, ``high``, mean ``score``, ``right``.
+
+        Where the score is the probability that the start is right, both ratios agree within their errors.
+        """
+        return [
+            {"low": low, "high": high, "score": mean.value, "right": right.as_dict()}
+            for low, high, (mean, right) in zip(SCORES[:-1], SCORES[1:], self._scores, strict=True)
+        ]
 
     def summary(self) -> dict[str, Any]:
         """By class: ratios with their errors; median, its error, and half the width of 68 % of each measure."""
@@ -128,17 +157,23 @@ class ParticleMetrics:
 
     def table(self) -> str:
         """The summary for people."""
-        ratios = ("found", "right_class", "pure", "right_end", "right_end_sure")
-        lines = [f"{'%':8}" + "".join(f"{name:>18}" for name in ratios)]
+        lines = [f"{'%':8}" + "".join(f"{name:>18}" for name in RATIOS)]
         found = self.summary()
         for name, values in found.items():
-            cells = [percent(values[r]["value"], values[r]["error"], 6) for r in ratios]
+            cells = [percent(values[r]["value"], values[r]["error"], 6) for r in RATIOS]
             lines.append(f"{name:8}" + "".join(f"{cell:>18}" for cell in cells))
         lines += ["", f"{'':8}" + "".join(f"{measure:>26}" for measure in MEASURES)]
         for name, values in found.items():
             cells = [_shown(values[measure], measure) for measure in MEASURES]
             lines.append(f"{name:8}" + "".join(f"{cell:>26}" for cell in cells))
         lines.append("(median, half of 68 % of all, pairs; energies and lengths: (found - true) / true)")
+        lines += ["", f"{'start_score':14}{'mean':>8}{'right %':>18}{'pairs':>8}"]
+        for row in self.reliability():
+            right = row["right"]
+            score = f"{row['low']:.2f} to {row['high']:.2f}"
+            shown = percent(right["value"], right["error"], 6)
+            mean = f"{row['score']:.3f}" if right["count"] else "-"
+            lines.append(f"{score:14}{mean:>8}{shown:>18}{right['count']:8.0f}")
         return "\n".join(lines)
 
 

@@ -48,7 +48,7 @@ class Particles(Product):
     start: Float32 = array_field("f4", "where it begins", unit="cm", parts=_AXES)
     end: Float32 = array_field("f4", "where it ends", unit="cm", parts=_AXES)
     direction: Float32 = array_field("f4", "unit vector at the start; 0: not known", parts=_AXES)
-    start_score: Float32 = array_field("f4", "how sure it is that the start is not the end, 0.5 to 1")
+    start_score: Float32 = array_field("f4", "probability that start and end are not exchanged, 0.5 to 1")
     length: Float32 = array_field("f4", "length of the way from start to end", unit="cm")
     energy: Float32 = array_field("f4", "kinetic energy, by range (flag ENERGY_BY_RANGE) or by charge", unit="MeV")
     energy_range: Float32 = array_field(

@@ -2,7 +2,8 @@
 
 Two pieces belong together where the end of one looks at the end of the other: along both directions the gap is crossed
 with a small offset, and the directions agree. Ends are paired from the shortest gap on, each at most once in a pass;
-then the joined tracks are looked at again. Pieces too short to have a direction join the track at which they lie.
+then the joined tracks are looked at again. Pieces too short to have a direction join the track at which they lie. Where
+a third track ends is a vertex: two that leave it in opposite directions are two particles.
 """
 
 from dataclasses import dataclass
@@ -35,8 +36,9 @@ class JoinOptions:
     length over which a direction is measured, pieces shorter than half of it have none; ``other_class``: pieces of the
     other track class (a Bragg peak) up to this length are joined too, where they are ``near`` and straight on;
     ``beside``: distance of short pieces from the track of their class that they join (``speck``: of any track class up
-    to this length), and of pieces that lie beside a larger one of their class with at least the part ``covered`` of
-    their voxels.
+    to this length, 0: none), and of pieces that lie beside a larger one of their class with at least the part
+    ``covered`` of their voxels; ``vertex``: distance from both ends of a pair within which a third track, of at least
+    ``reach``, that ends there, continues nothing and goes elsewhere says that the pair only meets at a vertex.
     """
 
     max_gap: float = 80.0
@@ -51,6 +53,7 @@ class JoinOptions:
     speck: float = 3.0
     beside: float = 3.0
     covered: float = 0.7
+    vertex: float = 5.0
 
 
 _DEFAULT = JoinOptions()
@@ -98,8 +101,19 @@ def _joined(places: Float64, cluster: Int64, semantic: Int64, options: JoinOptio
             known[key] = _ends_of(own, options)
         ends[row] = known[key]
     pairs = _facing(ends, semantic, options)
-    pairs += _beside(members, semantic, _components(pairs, k), options)
-    return _components([*pairs, *_covered(members, semantic, options)], k)
+    pairs += _alone(_beside(members, semantic, options), pairs, k)
+    return _components([*pairs, *_alone(_covered(members, semantic, options), pairs, k)], k)
+
+
+def _alone(more: list[tuple[int, int]], pairs: list[tuple[int, int]], n: int) -> list[tuple[int, int]]:
+    """Those of ``more`` pairs whose first cluster is in none of ``pairs``.
+
+    A short piece at a vertex lies beside several tracks: each reason by itself may name another one, and together they
+    would join tracks that only begin at the same place. What is left out is looked at again in the next pass.
+    """
+    taken = np.zeros(n, dtype=np.bool_)
+    taken[np.array(pairs, dtype=np.int64).reshape(-1)] = True
+    return [(one, other) for one, other in more if not taken[one]]
 
 
 @dataclass(frozen=True)
@@ -165,15 +179,31 @@ def _facing(of_piece: dict[int, list[_End]], semantic: Index, options: JoinOptio
     for i in np.lexsort((b, a, badness)):
         if not taken & {int(a[i]), int(b[i])}:
             taken |= {int(a[i]), int(b[i])}
-            found.append((int(ends.owner[a[i]]), int(ends.owner[b[i]])))
-    return found
+            found.append((int(a[i]), int(b[i])))
+    meeting = _at_vertices(ends, np.array(found, dtype=np.int64).reshape(-1, 2), options)
+    return [(int(ends.owner[i]), int(ends.owner[j])) for (i, j), met in zip(found, meeting, strict=True) if not met]
 
 
-def _beside(members: dict[int, Float64], semantic: Index, number: Int64, options: JoinOptions) -> list[tuple[int, int]]:
+def _at_vertices(ends: _Ends, pairs: Int64, options: JoinOptions) -> npt.NDArray[np.bool_]:
+    """Whether another track, with an end that is in no pair, ends where the two ends of a pair (K, 2) are."""
+    alone = np.setdiff1d(np.arange(len(ends.owner)), pairs)
+    if len(pairs) == 0 or len(alone) == 0:
+        return np.zeros(len(pairs), dtype=np.bool_)
+    tree = cKDTree(ends.place[alone])
+    near = [tree.query_ball_point(ends.place[pairs[:, side]], options.vertex) for side in (0, 1)]
+    out = []
+    for pair, one, other in zip(pairs, *near, strict=True):
+        third = alone[sorted({*one} & {*other})]
+        third = third[~np.isin(ends.owner[third], ends.owner[pair])]
+        aside = np.abs(ends.out[third] @ ends.out[pair].T).max(axis=1, initial=0) < options.near_cosine
+        out.append(bool((aside & (ends.length[third] >= options.reach)).any()))
+    return np.array(out, dtype=np.bool_)
+
+
+def _beside(members: dict[int, Float64], semantic: Index, options: JoinOptions) -> list[tuple[int, int]]:
     """Pairs of a short piece and the track of its class that it lies at, the nearest one."""
     size = {row: float(np.ptp(places, axis=0).max()) for row, places in members.items()}
-    alone = np.bincount(number)[number] == 1
-    short = [row for row in members if size[row] < options.reach / 2 and alone[row]]
+    short = [row for row in members if size[row] < options.reach / 2]
     long = sorted(set(members).difference(short))
     if not short or not long:
         return []
@@ -188,13 +218,17 @@ def _beside(members: dict[int, Float64], semantic: Index, number: Int64, options
         best = low + int(np.argmin(distances[low:high]))
         if np.isfinite(distances[best]):
             other = int(owner[nearest[best]])
-            if semantic[row] == semantic[other] or size[row] <= options.speck:
+            if semantic[row] == semantic[other] or 0 < options.speck >= size[row]:
                 found.append((row, other))
     return found
 
 
 def _covered(members: dict[int, Float64], semantic: Index, options: JoinOptions) -> list[tuple[int, int]]:
-    """Pairs of a piece and a larger one of its class beside which most of it lies."""
+    """Pairs of a piece and the larger one of its class beside which most of it lies, the nearest one on average.
+
+    A piece has one such partner at most: what lies at a vertex lies beside all tracks that begin there, and is no
+    reason to join them.
+    """
     if len(members) < 2:
         return []
     owner = np.repeat(list(members), [len(places) for places in members.values()])
@@ -205,11 +239,20 @@ def _covered(members: dict[int, Float64], semantic: Index, options: JoinOptions)
     alike = kinds[owner[a]] == kinds[owner[b]]
     a, b = a[alike], b[alike]
     swap = (size[owner[a]] > size[owner[b]]) | ((size[owner[a]] == size[owner[b]]) & (owner[a] < owner[b]))
-    place, theirs = np.where(swap, b, a), owner[np.where(swap, a, b)]  # the place is one of the smaller piece
-    place, theirs = np.divmod(np.unique(place * len(size) + theirs), len(size))
-    both, count = np.unique(owner[place] * len(size) + theirs, return_counts=True)
-    found = zip(*np.divmod(both, len(size)), count, strict=True)
-    return [(int(a), int(b)) for a, b, n in found if n >= options.covered * size[a]]
+    place, other = np.where(swap, b, a), np.where(swap, a, b)  # the place is one of the smaller piece
+    apart = np.sqrt(((places[place] - places[other]) ** 2).sum(axis=1))
+    order = np.lexsort((apart, owner[other], place))
+    pair = np.column_stack([place, owner[other]])[order]
+    first = order[np.flatnonzero((np.diff(pair, axis=0, prepend=-1) != 0).any(axis=1))]
+    both, row = np.unique(owner[place[first]] * len(size) + owner[other[first]], return_inverse=True)
+    mine, theirs = np.divmod(both, len(size))
+    count = np.bincount(row)
+    away = (size[mine] - count) * options.beside  # of the voxels that are not beside it
+    distance = (np.bincount(row, apart[first]) + away) / size[mine]
+    good = np.flatnonzero(count >= options.covered * size[mine])
+    good = good[np.lexsort((theirs[good], distance[good], mine[good]))]
+    good = good[np.flatnonzero(np.diff(mine[good], prepend=-1))]
+    return list(zip(mine[good].tolist(), theirs[good].tolist(), strict=True))
 
 
 def _components(pairs: list[tuple[int, int]], n: int) -> Int64:

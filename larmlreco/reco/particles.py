@@ -3,6 +3,11 @@
 Every cluster is one particle. Its way leads from one end to the other (:mod:`larmlreco.reco.particles_path`); which end
 is the start follows from a sum of log-odds: a Michel electron at one end, the rise of the energy loss (Bragg peak),
 other particles that meet there, for particles from outside the upper end, for showers the narrow end.
+
+The log-odds of tracks, delta rays and Michel electrons were fitted by logistic regression to 1500 particles of 120
+simulated MicroBooNE events, one vertex and three to six cosmic muons each, so that the score of the start is the part
+of such starts that are right; other mixtures of particles from inside and outside have other odds. Those of the width
+of a shower are not fitted.
 """
 
 import itertools
@@ -29,11 +34,11 @@ Index = npt.NDArray[np.integer[Any]]
 
 TRACKS = (Semantic.HIP, Semantic.MIP)
 
-_BY_MICHEL = 5.0
-_BY_PARENT = 4.0
-_BY_DEDX, _FLUCTUATION = 4.0, 0.3  # log-odds of a factor e between the two ends, beyond what fluctuations do
-_BY_VERTEX, _MOST_AT_VERTEX = 1.5, 3
-_BY_DESCENT = 3.0  # log-odds of a vertical particle
+_BY_MICHEL = 4.3
+_BY_PARENT = 6.0  # log-odds of an end at the parent, where the other one is far away
+_BY_DEDX, _FLUCTUATION = 5.0, 0.3  # log-odds of a factor e between the two ends, beyond what fluctuations do
+_BY_VERTEX, _MOST_AT_VERTEX = 3.7, 3
+_BY_DESCENT = 5.9  # log-odds of a vertical particle
 _BY_WIDTH, _MOST_BY_WIDTH = 1.5, 2.0
 _TELLING = 0.2  # log-odds from which something is named as a reason
 
@@ -175,16 +180,17 @@ class _Event:
         self.end_owner = np.repeat([k for k, path in enumerate(self.paths) if path and self.track[k]], 2)
         self.end_tree = cKDTree(np.concatenate([np.zeros((0, 3)), *self.ends]))
         self.parent = np.full(len(semantic), -1, dtype=np.int64)
-        self.joint = np.full((len(semantic), 3), np.nan)
+        self.apart = np.full((len(semantic), 2), np.nan)  # of the ends of the path from the parent
         self.michel_at: dict[int, Float64] = {}
 
     def attach(self, michels: Attachments) -> None:
-        """Find the parents of Michel electrons and delta rays, and where they join them."""
+        """Find the parents of Michel electrons and delta rays, and how far the ends of these are from them."""
         for k, number in enumerate(michels.of_cluster.tolist()):
             if number >= 0 and (muon := int(michels.muon[number])) not in (-1, k):
-                self.parent[k], self.joint[k] = muon, michels.place[number] / self.pitch
-                if np.isfinite(self.joint[k]).all():
-                    self.michel_at[muon] = self.joint[k]
+                self.parent[k], place = muon, michels.place[number : number + 1] / self.pitch
+                self._from_parent(k, place)
+                if np.isfinite(place).all():
+                    self.michel_at[muon] = place[0]
         tracks = [k for k, path in enumerate(self.paths) if path and self.track[k]]
         deltas = [k for k, path in enumerate(self.paths) if path and self.semantic[k] == Semantic.DELTA]
         if not tracks or not deltas:
@@ -196,7 +202,14 @@ class _Event:
             distance, nearest = tree.query(self.voxels[self.rows[k]], distance_upper_bound=most + 1e-9)
             best = int(np.argmin(distance))
             if np.isfinite(distance[best]):
-                self.parent[k], self.joint[k] = owner[nearest[best]], self.voxels[rows[nearest[best]]]
+                self.parent[k] = owner[nearest[best]]
+                self._from_parent(k, self.voxels[self.rows[self.parent[k]]])
+
+    def _from_parent(self, k: int, places: Float64) -> None:
+        """Note how far the two ends of a particle are from the nearest place (M, 3) of its parent."""
+        path = self.paths[k]
+        if path is not None:
+            self.apart[k] = [math.sqrt(((places - end) ** 2).sum(axis=1).min()) for end in path.points[[0, -1]]]
 
     def summary(self, michel: Int64, infilled: Bool) -> Summary:
         """All rows."""
@@ -262,8 +275,9 @@ class _Event:
     def _reasons(self, k: int, path: Path, at_border: tuple[bool, bool]) -> dict[ParticleFlag, float]:
         """Log-odds that the first end of the path is the start, by what tells it."""
         first, last = path.points[0], path.points[-1]
-        if np.isfinite(self.joint[k]).all():
-            return {ParticleFlag.START_BY_PARENT: _BY_PARENT * _nearer(first, last, self.joint[k])}
+        if np.isfinite(self.apart[k]).all():
+            near, far = self.apart[k].tolist()
+            return {ParticleFlag.START_BY_PARENT: _BY_PARENT * (far - near) / max(far + near, 1e-9)}
         n_first, n_last = self._meeting(k, first), self._meeting(k, last)
         out = {ParticleFlag.START_BY_VERTEX: _BY_VERTEX * (n_first - n_last)}
         if not self.track[k]:

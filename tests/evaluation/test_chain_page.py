@@ -26,7 +26,7 @@ def results(empty: bool) -> dict[str, Any]:
         five.add(np.array([1, 1, 1, 4]), np.array([1, 1, 1, 1]))
         matches = match_particles(TRUE, FOUND, np.ones(5), FOUND, TRUE, np.ones(5))
         measures = {"length": np.full(len(matches.true), 0.1), "start_distance": np.full(len(matches.true), 0.5)}
-        particles.add(matches, np.array([1, 1]), np.array([1, 1]), measures, [(0, True, 0.95)])
+        particles.add(matches, np.array([1, 1]), np.array([1, 1]), np.ones(2), measures, [(0, True, 0.95)])
     classes = {"five_classes": five.summary(), "track_shower": {}}
     return {
         "evalplanes": dict.fromkeys(("pixels", "U", "V", "Y"), classes),

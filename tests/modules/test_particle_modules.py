@@ -223,15 +223,31 @@ def test_particles_count_by_their_classes() -> None:
     true, energy = np.array([0, 1, 2]), np.array([10.0, 5.0, 0.5])
     matches = match_particles(true, np.array([0, -1, 1]), energy, np.array([0, 1, 2]), np.array([0, 2, -1]), energy)
     nothing = np.full(2, np.nan)
-    metrics.add(matches, np.array([1, 1, 1]), np.array([1, 0, 1]), {"length": np.array([0.1, 9.0])}, [(0, False, 0.95)])
+    measures = {"length": np.array([0.1, 9.0])}
+    metrics.add(matches, np.array([1] * 3), np.array([1, 0, 1]), np.array([2, 0.9, 5]), measures, [(0, False, 0.95)])
     found = metrics.summary()
     assert nothing.shape == matches.true.shape
     assert (found["MIP"]["found"]["value"], found["MIP"]["found"]["count"]) == (0.5, 2)  # the third is too small
+    assert (found["MIP"]["found_long"]["value"], found["MIP"]["found_long"]["count"]) == (1.0, 1)  # 0.9 cm is short
     assert found["MIP"]["right_class"]["value"] == 1
     assert (found["MIP"]["pure"]["value"], found["MIP"]["pure"]["count"]) == (1.0, 1)
     assert (found["HIP"]["pure"]["value"], found["HIP"]["pure"]["count"]) == (0.0, 1)
     assert found["MIP"]["length"]["median"] == pytest.approx(0.1)
     assert found["MIP"]["right_end_sure"]["value"] == 0
+
+
+def test_scores_of_the_start_beside_the_part_that_is_right() -> None:
+    metrics = ParticleMetrics(least_energy=0.0)
+    one = np.zeros(1, int)
+    for right, score in ((True, 0.92), (True, 0.94), (False, 0.93), (True, 1.0)):
+        matches = match_particles(one, one, np.ones(1), one, one, np.ones(1))
+        metrics.add(matches, np.array([MIP]), np.array([MIP]), np.ones(1), {}, [(0, right, score)])
+    rows = {row["low"]: row for row in metrics.reliability()}
+    assert [rows[low]["right"]["count"] for low in (0.5, 0.7, 0.9, 0.95, 0.98, 0.99)] == [0, 0, 3, 0, 0, 1]
+    assert rows[0.9]["score"] == pytest.approx(0.93)
+    assert rows[0.9]["right"]["value"] == pytest.approx(2 / 3)
+    assert rows[0.99]["right"]["value"] == 1
+    assert "0.90 to 0.95     0.930" in metrics.table()
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in fcl_directory().glob("*full*.fcl")))

@@ -57,6 +57,26 @@ def test_a_crossing_track_keeps_its_own_pieces() -> None:
     assert joined(*first, *second) == [0, 0, 1, 1]
 
 
+def test_what_lies_at_a_vertex_joins_one_track_and_not_all() -> None:
+    tracks = [line((2, 0, 0), (80, 0, 0)), line((0, 2, 0), (0, 90, 0)), line((0, 0, 2), (0, 0, 100))]
+    stub = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0]])  # within 3 voxels of each, nearest to the first
+    assert joined(*tracks, stub, semantic=[HIP] * 4) == [0, 1, 2, 0]
+    # all of it lies beside the second track, two voxels beside the first
+    short = line((2, 2, 0), (2, 13, 0))
+    assert joined(*tracks[:2], short, semantic=[HIP] * 3) == [0, 1, 1]
+
+
+def test_two_tracks_back_to_back_are_two_where_a_third_one_begins() -> None:
+    one, other, third = line((0, 0, 0), (-60, 0, 0)), line((2, 0, 0), (70, 5, 0)), line((1, 2, 0), (20, 60, 0))
+    assert joined(one, other, semantic=[HIP] * 2) == [0, 0]
+    assert joined(one, other, third, semantic=[HIP] * 3) == [0, 1, 2]
+    assert joined(one, other, third, semantic=[HIP, HIP, MIP]) == [0, 1, 2]
+    assert joined(one, other, line((1, 2, 0), (6, 14, 0)), semantic=[HIP] * 3) == [0, 0, 1]  # too short to tell
+    assert joined(one, other, line((1, 9, 0), (20, 70, 0)), semantic=[HIP] * 3) == [0, 0, 1]  # it begins elsewhere
+    voxels, cluster = np.concatenate([one, other, third]), np.repeat([0, 1, 2], [len(one), len(other), len(third)])
+    assert join_tracks(voxels, cluster, np.full(3, HIP), JoinOptions(vertex=0)).tolist() == [0, 0, 1]
+
+
 def test_many_pieces_in_a_row_are_one_in_any_order() -> None:
     pieces = [line((20 * i, 10 * i, 0), (20 * i + 14, 10 * i + 7, 0)) for i in range(12)]
     assert joined(*pieces) == [0] * 12
@@ -71,6 +91,10 @@ def test_short_pieces_join_the_track_at_which_they_lie() -> None:
     assert joined(base, near, semantic=[MIP, DELTA]) == [0, 1]
     speck = np.array([[61, 0, 0], [62, 0, 0]])
     assert joined(base, speck, semantic=[MIP, HIP]) == [0, 0]
+    one = np.concatenate([base, speck[:1]])  # a proton of a capture at rest, if classes are to be trusted
+    owner, kinds = np.append(np.zeros(len(base), int), 1), np.array([MIP, HIP])
+    assert join_tracks(one, owner, kinds).tolist() == [0, 0]
+    assert join_tracks(one, owner, kinds, JoinOptions(speck=0)).tolist() == [0, 1]
     peak = line((61, 0, 0), (73, 0, 0))
     assert joined(base, peak, semantic=[MIP, HIP]) == [0, 1]  # a proton, or the Bragg peak of the muon
     voxels, cluster = np.concatenate([base, peak]), np.repeat([0, 1], [len(base), len(peak)])

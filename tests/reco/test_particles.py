@@ -188,6 +188,18 @@ def test_a_delta_belongs_to_its_track_and_begins_there() -> None:
     assert found.start[1] == pytest.approx((delta[0] + 0.5) * PITCH, abs=0.3)
 
 
+def test_the_start_of_a_delta_is_the_end_nearer_to_its_track() -> None:
+    track = line((10.5, 50.5, 50.5), (200, 50.5, 50.5))
+    delta = line((100.5, 54.5, 50.5), (108, 52.5, 50.5))  # nearest to the track in its last voxel, 2 voxels away
+    found = summary_of(*[(v, np.full(len(v), 0.6)) for v in (track, delta)], semantic=[MIP, DELTA])
+    assert found.start[1] == pytest.approx((delta[-1] + 0.5) * PITCH, abs=0.01)
+    assert found.start_score[1] == pytest.approx(1 / (1 + np.exp(-6 * (4 - 2) / (4 + 2))))
+    beside = line((100.5, 52.5, 50.5), (108, 52.5, 50.5))  # both ends are equally near: nothing is known
+    found = summary_of(*[(v, np.full(len(v), 0.6)) for v in (track, beside)], semantic=[MIP, DELTA])
+    assert found.start_score[1] == pytest.approx(0.5)
+    assert not found.flags[1] & ParticleFlag.START_BY_PARENT
+
+
 def test_particles_of_a_vertex_begin_at_it() -> None:
     vertex = np.array([300.5, 300.5, 300.5])
     ways = [(60, 0, 0), (0, -80, 10), (-20, 30, 40)]
