@@ -27,7 +27,7 @@ from larmlreco.export import export_archive
 from larmlreco.inference import load_archive
 from larmlreco.models import Architecture, Checkpoint, Network, build
 from larmlreco.sparse import elsewhere, native
-from larmlreco.sparse.layers import ENGINES, BatchNorm, Convolution, fold_norms
+from larmlreco.sparse.layers import ENGINES, BatchNorm, Convolution, Linear, fold_norms
 
 ALL_ENGINES = (*ENGINES, "minkowski", "spconv", "dense")
 CLASSES = 5
@@ -277,13 +277,13 @@ def _count(case: Case) -> tuple[float, npt.NDArray[np.float32]]:
 
     def count_linear(layer: nn.Module, _: Any, out: Tensor) -> None:
         nonlocal flop
-        assert isinstance(layer, nn.Linear)
-        flop += 2.0 * len(out) * layer.in_features * layer.out_features
+        assert isinstance(layer, nn.Linear | Linear)
+        flop += 2.0 * len(out) * layer.weight.numel()
 
     for layer in network.modules():
         if isinstance(layer, Convolution):
             layer.register_forward_hook(count_convolution)
-        elif isinstance(layer, nn.Linear):
+        elif isinstance(layer, nn.Linear | Linear):
             layer.register_forward_hook(count_linear)
     try:
         with torch.inference_mode():

@@ -6,7 +6,7 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from larmlreco.errors import valid_choices
-from larmlreco.sparse.layers import BatchNorm, Convolution, InstanceNorm
+from larmlreco.sparse.layers import BatchNorm, Convolution, InstanceNorm, Linear
 
 ACTIVATIONS: Mapping[str, type[nn.Module]] = {
     "celu": nn.CELU,
@@ -58,7 +58,7 @@ class PreBlock(nn.Module):
         conv1: Convolution,
         after: NormActivation | None,
         conv2: Convolution,
-        shortcut: nn.Linear | None,
+        shortcut: Linear | None,
     ) -> None:
         super().__init__()
         self.norm1 = norm1
@@ -150,7 +150,7 @@ class PreActivation:
             conv1,
             after,
             self._convolution(out_channels, out_channels, self._taps),
-            nn.Linear(in_channels, out_channels, bias=self._shortcut_bias) if changed else None,
+            Linear(in_channels, out_channels, bias=self._shortcut_bias) if changed else None,
         )
 
     def resample(self, in_channels: int, out_channels: int, transposed: bool) -> nn.Module:

@@ -206,6 +206,32 @@ class Convolution(EngineModule):
         self.norm = None
 
 
+class Join(EngineModule):
+    """Channels of two features side by side."""
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Features (M, A + B) from features (M, A) and (M, B)."""
+        if self.native:
+            return native.join(left, right)
+        return torch.cat([left, right], 1)
+
+
+class Linear(EngineModule):
+    """As ``torch.nn.Linear``, with the output where the engine keeps its features."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool = True, engine: str = "portable") -> None:
+        super().__init__(engine)
+        drawn = nn.Linear(in_channels, out_channels, bias)
+        self.weight = drawn.weight
+        self.bias = drawn.bias if bias else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (M, C_out) from features (M, C_in)."""
+        if self.native:
+            return native.linear(features, self.weight, self.bias)
+        return F.linear(features, self.weight, self.bias)
+
+
 class Pooling(EngineModule):
     """Maximum, sum or average (``mode`` ``"max"``, ``"sum"`` or ``"avg"``) over the active sites of each window."""
 
