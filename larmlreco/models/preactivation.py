@@ -146,7 +146,7 @@ class PreActivation:
         )
         changed = in_channels != out_channels
         return PreBlock(
-            NormActivation(self._norm(in_channels), self._activation()),
+            self._before(in_channels),
             conv1,
             after,
             self._convolution(out_channels, out_channels, self._taps),
@@ -155,12 +155,18 @@ class PreActivation:
 
     def resample(self, in_channels: int, out_channels: int, transposed: bool) -> nn.Module:
         """The way from a level to the next coarser or (``transposed``) the next finer one."""
-        before = NormActivation(self._norm(in_channels), self._activation())
+        before = self._before(in_channels)
         return PreResample(before, self._convolution(in_channels, out_channels, self._resample_taps, transposed))
 
     def last(self, channels: int) -> nn.Module:
         """What follows the last block."""
-        return NormActivation(self._norm(channels), self._activation())
+        return self._before(channels)
+
+    def _before(self, channels: int) -> NormActivation:
+        norm, activation = self._norm(channels), self._activation()
+        if norm is not None and isinstance(activation, nn.ReLU | nn.LeakyReLU):
+            activation.inplace = True  # nobody else has the output of the norm
+        return NormActivation(norm, activation)
 
     def _convolution(self, in_channels: int, out_channels: int, taps: int, transposed: bool = False) -> Convolution:
         return Convolution(in_channels, out_channels, taps, transposed=transposed, bias=self._bias)

@@ -269,6 +269,7 @@ class UResNet(Network):
         self.in_channels = in_channels
         self.scaling = InputScaling(in_channels, input_log, input_offset, input_scale, input_shift)
         check_shape(dimension, depth)
+        self.pyramid = Pyramid(dimension, depth, kernel_size)
         taps, resample_taps = kernel_size**dimension, 2**dimension
         style: Style
         if order == "post":
@@ -278,7 +279,6 @@ class UResNet(Network):
             style = PreActivation(taps, taps, resample_taps, "batch_norm", norm_eps, "leaky_relu", slope)
         else:
             raise ValueError(f"unknown order {order!r}; valid: {', '.join(ORDERS)}")
-        self.pyramid = Pyramid(dimension, depth, kernel_size)
         self.backbone = Backbone(style, in_channels, [(level + 1) * filters for level in range(depth)], repetitions)
         self.semantic = nn.Linear(filters, classes)
 

@@ -84,7 +84,7 @@ class Pyramid(EngineModule):
         super().__init__(engine)
         self.depth = depth
         self.kernel_size = list(kernel_size) if isinstance(kernel_size, Sequence) else [kernel_size] * dimension
-        self.stride = [stride] * dimension if isinstance(stride, int) else list(stride)
+        self.stride = list(stride) if isinstance(stride, Sequence) else [stride] * dimension
         self.resample_size = list(self.stride) if resample_size is None else [resample_size] * dimension
         self.dilation = [1] * dimension
         for name in ("kernel_size", "stride", "resample_size"):
@@ -129,7 +129,7 @@ class BatchNorm(nn.BatchNorm1d):
     def forward(self, input: Tensor) -> Tensor:
         """Normalised features (M, C)."""
         if input.size(0) == 0:
-            return input
+            return input.clone()  # a tensor of its own here, too
         over_batch = self.training and input.size(0) > 1
         momentum = 0.0 if self.momentum is None else self.momentum
         return F.batch_norm(
