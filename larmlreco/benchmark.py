@@ -27,7 +27,7 @@ from larmlreco.export import export_archive
 from larmlreco.inference import load_archive
 from larmlreco.models import Architecture, Checkpoint, Network, build
 from larmlreco.sparse import elsewhere, native
-from larmlreco.sparse.layers import ENGINES, BatchNorm, Convolution, fold_norms
+from larmlreco.sparse.layers import ENGINES, BatchNorm, Convolution, Linear, fold_norms
 
 ALL_ENGINES = (*ENGINES, "minkowski", "spconv", "dense")
 CLASSES = 5
@@ -35,30 +35,40 @@ CLASSES = 5
 
 @dataclass(frozen=True)
 class Image:
-    """Distinct coordinates (N, 1+D) int64 from 0, features (N, 1) float32, and the side lengths of the image."""
+    """Distinct coordinates (N, 1+D) int64 from 0, features (N, 1) float32, side lengths and number of batch items."""
 
     name: str
     coords: npt.NDArray[np.int64]
     features: npt.NDArray[np.float32]
     shape: tuple[int, ...]
+    items: int = 1
 
     @property
     def dimension(self) -> int:
         """Number of axes."""
         return len(self.shape)
 
-    def densest_crop(self, side: int) -> "Image":
-        """The crop of this side with most voxels, of those whose corners are multiples of half a side."""
+    def densest_crops(self, side: int, items: int) -> "Image":
+        """A batch of crops of this side with most voxels, of those whose corners are multiples of half a side.
+
+        Where fewer than ``items`` of them hold a voxel, these are taken again in turn. Raises ``InputError`` where none
+        does.
+        """
         axes = self.coords[:, 1:]
-        best = np.zeros(len(axes), dtype=bool)
-        for corner in np.ndindex(*(max(1, 2 * length // side - 1) for length in self.shape)):
-            inside = ((axes >= np.multiply(corner, side // 2)) & (axes < np.multiply(corner, side // 2) + side)).all(1)
-            if inside.sum() > best.sum():
-                best, origin = inside, np.multiply(corner, side // 2)
-        if not best.any():
+        origins = [np.multiply(corner, side // 2) for corner in np.ndindex(*self._crops(side))]
+        crops = [(np.flatnonzero(((axes >= origin) & (axes < origin + side)).all(1)), origin) for origin in origins]
+        crops = sorted((crop for crop in crops if len(crop[0])), key=lambda crop: -len(crop[0]))[:items]
+        if not crops:
             raise InputError(f"{self.name}: no voxel lies in the image of shape {self.shape}")
-        coords = self.coords[best] - np.concatenate([[0], origin])
-        return Image(f"{self.name}[{side}]", coords, self.features[best], (side,) * self.dimension)
+        batch = [crops[item % len(crops)] for item in range(items)]
+        coords = [np.insert(axes[rows] - origin, 0, item, axis=1) for item, (rows, origin) in enumerate(batch)]
+        features = np.concatenate([self.features[rows] for rows, _ in batch])
+        name = f"{self.name}[{side}]" if items == 1 else f"{self.name}[{items}x{side}]"
+        return Image(name, np.concatenate(coords), features, (side,) * self.dimension, items)
+
+    def _crops(self, side: int) -> list[int]:
+        """Crops along each axis, half a side apart."""
+        return [max(1, 2 * length // side - 1) for length in self.shape]
 
 
 def read_image(path: Path) -> Image:
@@ -267,13 +277,13 @@ def _count(case: Case) -> tuple[float, npt.NDArray[np.float32]]:
 
     def count_linear(layer: nn.Module, _: Any, out: Tensor) -> None:
         nonlocal flop
-        assert isinstance(layer, nn.Linear)
-        flop += 2.0 * len(out) * layer.in_features * layer.out_features
+        assert isinstance(layer, nn.Linear | Linear)
+        flop += 2.0 * len(out) * layer.weight.numel()
 
     for layer in network.modules():
         if isinstance(layer, Convolution):
             layer.register_forward_hook(count_convolution)
-        elif isinstance(layer, nn.Linear):
+        elif isinstance(layer, nn.Linear | Linear):
             layer.register_forward_hook(count_linear)
     try:
         with torch.inference_mode():
@@ -295,23 +305,27 @@ class _Worker:
         if case.backward and case.engine not in ENGINES:
             raise ConfigurationError(f"engine {case.engine}: only {' and '.join(ENGINES)} run backward here")
         self._forward: Callable[[Tensor, Tensor], Mapping[str, Any]]
-        self._forward = load_archive(archive) if case.engine in ENGINES else self._elsewhere()
-        if case.engine != "dense":
-            few = slice(0, 1000)
-            self._forward(self._coords[few], self._features[few])
+        if case.engine in ENGINES:
+            self._forward = load_archive(archive)
+        else:
+            self._forward = self._elsewhere(list(image.shape), image.items)
+        if case.engine == "dense":
+            small = self._elsewhere([2**case.depth] * image.dimension, 1)
+            small(torch.zeros_like(self._coords[:1]), self._features[:1])
+        else:
+            self._forward(self._coords[:1000], self._features[:1000])
         _forget_peak()
         self._base = _status("VmRSS")
 
-    def _elsewhere(self) -> Callable[[Tensor, Tensor], Mapping[str, Any]]:
-        """The network on another library."""
+    def _elsewhere(self, shape: list[int], items: int) -> Callable[[Tensor, Tensor], Mapping[str, Any]]:
+        """The network on another library, for so many images of this shape."""
         case = self._case
         network = self._checkpoint.network().eval()
         fold_norms(network)
-        shape = list(case.image.shape)
         if case.engine == "dense":
-            moved = elsewhere.on_dense(network, shape)
+            moved = elsewhere.on_dense(network, shape, items)
         elif case.engine == "spconv":
-            moved = elsewhere.on_spconv(network, shape)
+            moved = elsewhere.on_spconv(network, shape, items)
         else:
             moved = elsewhere.on_minkowski(network)
 

@@ -2,8 +2,9 @@
 
 A U-ResNet with random weights runs on each input with each engine, in processes that take turns. Times are those of
 the whole network with its kernel maps made afresh, the best of several rounds; peak memory counts from before the
-first run. With --dense the densest part of the input also runs as dense convolutions, with --backward a step of the
-training is timed as well. Portable and native networks run as exported archives.
+first run. With --dense the densest crop of the input, or with --batch so many of its densest crops, also run as dense
+convolutions; with --backward a step of the training is timed as well. Portable and native networks run as exported
+archives.
 
 --clusters measures the forming of clusters from embeddings instead, against numbers of made-up voxels and clusters,
 beside the published procedure (up to 2e8 voxels times clusters) and DBSCAN of as many voxels: processor time of one
@@ -68,15 +69,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=7, help="the best of so many counts")
     parser.add_argument("--backward", action="store_true", help="time a training step, too")
     parser.add_argument("--dense", action="store_true", help="compare with dense convolutions")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=1,
+        help="with --dense: compare on so many crops at once, those with most voxels of all that start at multiples of "
+        "half a side; where there are fewer, they are taken again in turn",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON: an object for each engine and input")
     parser.add_argument("--plot", type=Path, help="draw the cost against the number of voxels")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print."""
-    for name in ("filters", "depth", "threads", "rounds"):
+    for name in ("filters", "depth", "threads", "rounds", "batch"):
         if getattr(options, name) < 1:
             raise ConfigurationError(f"--{name} must be at least 1; got {getattr(options, name)}")
+    if options.batch > 1 and not options.dense:
+        raise ConfigurationError("--batch goes with --dense; other measurements are of whole inputs")
     if options.clusters is not None:
         return _clustering(options)
     engines = options.engine or [native.best_engine()]
@@ -88,7 +98,8 @@ def run(options: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     for image in images:
         if options.dense:
-            rows.extend(_against_dense(image.densest_crop(DENSE_SIDE[image.dimension]), engines, options))
+            crops = image.densest_crops(DENSE_SIDE[image.dimension], options.batch)
+            rows.extend({**row, "batch": options.batch} for row in _against_dense(crops, engines, options))
         else:
             cases = [_case(engine, image, options) for engine in engines]
             rows.extend(result.values() for result in measure(cases, options.rounds))

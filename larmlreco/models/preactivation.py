@@ -6,7 +6,7 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from larmlreco.errors import valid_choices
-from larmlreco.sparse.layers import BatchNorm, Convolution, InstanceNorm
+from larmlreco.sparse.layers import BatchNorm, Convolution, InstanceNorm, Linear
 
 ACTIVATIONS: Mapping[str, type[nn.Module]] = {
     "celu": nn.CELU,
@@ -58,7 +58,7 @@ class PreBlock(nn.Module):
         conv1: Convolution,
         after: NormActivation | None,
         conv2: Convolution,
-        shortcut: nn.Linear | None,
+        shortcut: Linear | None,
     ) -> None:
         super().__init__()
         self.norm1 = norm1
@@ -146,21 +146,27 @@ class PreActivation:
         )
         changed = in_channels != out_channels
         return PreBlock(
-            NormActivation(self._norm(in_channels), self._activation()),
+            self._before(in_channels),
             conv1,
             after,
             self._convolution(out_channels, out_channels, self._taps),
-            nn.Linear(in_channels, out_channels, bias=self._shortcut_bias) if changed else None,
+            Linear(in_channels, out_channels, bias=self._shortcut_bias) if changed else None,
         )
 
     def resample(self, in_channels: int, out_channels: int, transposed: bool) -> nn.Module:
         """The way from a level to the next coarser or (``transposed``) the next finer one."""
-        before = NormActivation(self._norm(in_channels), self._activation())
+        before = self._before(in_channels)
         return PreResample(before, self._convolution(in_channels, out_channels, self._resample_taps, transposed))
 
     def last(self, channels: int) -> nn.Module:
         """What follows the last block."""
-        return NormActivation(self._norm(channels), self._activation())
+        return self._before(channels)
+
+    def _before(self, channels: int) -> NormActivation:
+        norm, activation = self._norm(channels), self._activation()
+        if norm is not None and isinstance(activation, nn.ReLU | nn.LeakyReLU):
+            activation.inplace = True  # nobody else has the output of the norm
+        return NormActivation(norm, activation)
 
     def _convolution(self, in_channels: int, out_channels: int, taps: int, transposed: bool = False) -> Convolution:
         return Convolution(in_channels, out_channels, taps, transposed=transposed, bias=self._bias)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from larmlreco.models.network import Network, check_input, register
 from larmlreco.models.preactivation import PreActivation
-from larmlreco.sparse.layers import Convolution, Levels, Pyramid
+from larmlreco.sparse.layers import Convolution, Join, Levels, Linear, Pyramid
 
 ORDERS = ("post", "pre")
 """Where norm and activation stand: after each convolution, or before it as in the networks of SPINE."""
@@ -48,7 +48,7 @@ class PostBlock(nn.Module):
         super().__init__()
         self.conv1 = Convolution(in_channels, out_channels, taps, norm_eps=eps, negative_slope=slope)
         self.conv2 = Convolution(out_channels, out_channels, taps, norm_eps=eps, negative_slope=slope)
-        self.shortcut = nn.Linear(in_channels, out_channels, bias=False) if in_channels != out_channels else None
+        self.shortcut = Linear(in_channels, out_channels, bias=False) if in_channels != out_channels else None
 
     def forward(self, features: Tensor, around: list[Tensor], sites: Tensor) -> Tensor:
         """Features (M, C_out) from (M, C_in)."""
@@ -161,6 +161,7 @@ class Ascent(nn.Module):
     def __init__(self, style: Style, a: int, b: int, repetitions: int) -> None:
         super().__init__()
         self.up = style.resample(b, a, True)
+        self.join = Join()
         self.blocks = Blocks(style, 2 * a, a, repetitions)
 
     def forward(
@@ -168,7 +169,7 @@ class Ascent(nn.Module):
     ) -> Tensor:
         """Features (M, a) from the features (L, b) of the level below, on sites ``coarse``, and the skip (M, a)."""
         finer = self.up(features, below, skip.size(0), coarse)
-        out: Tensor = self.blocks(torch.cat([skip, finer], 1), around, sites)
+        out: Tensor = self.blocks(self.join(skip, finer), around, sites)
         return out
 
 
@@ -268,6 +269,7 @@ class UResNet(Network):
         self.in_channels = in_channels
         self.scaling = InputScaling(in_channels, input_log, input_offset, input_scale, input_shift)
         check_shape(dimension, depth)
+        self.pyramid = Pyramid(dimension, depth, kernel_size)
         taps, resample_taps = kernel_size**dimension, 2**dimension
         style: Style
         if order == "post":
@@ -277,7 +279,6 @@ class UResNet(Network):
             style = PreActivation(taps, taps, resample_taps, "batch_norm", norm_eps, "leaky_relu", slope)
         else:
             raise ValueError(f"unknown order {order!r}; valid: {', '.join(ORDERS)}")
-        self.pyramid = Pyramid(dimension, depth, kernel_size)
         self.backbone = Backbone(style, in_channels, [(level + 1) * filters for level in range(depth)], repetitions)
         self.semantic = nn.Linear(filters, classes)
 

@@ -123,8 +123,8 @@ def _moved(network: nn.Module, library: _Library) -> nn.Module:
     return moved
 
 
-def on_dense(network: nn.Module, shape: list[int]) -> nn.Module:
-    """The network as dense convolutions on one image of this shape, with coordinates from 0.
+def on_dense(network: nn.Module, shape: list[int], batch_size: int = 1) -> nn.Module:
+    """The network as dense convolutions on images of this shape, with items and coordinates from 0.
 
     Voxels that the sparse network does not have are set to zero after every convolution, which makes the values at
     active voxels equal. Sides must be multiples of the stride of the deepest level.
@@ -134,26 +134,28 @@ def on_dense(network: nn.Module, shape: list[int]) -> nn.Module:
     convolve_transposed = (F.conv_transpose2d, F.conv_transpose3d)[dimension - 2]
 
     def flat_index(coords: Tensor) -> Tensor:
-        index = torch.zeros_like(coords[:, 0])
+        index = coords[:, 0]
         for axis, size in enumerate(shape):
             index = index * size + coords[:, 1 + axis]
         return index
 
+    voxels = batch_size * torch.Size(shape).numel()
+
     def rows(coords: Tensor) -> tuple[Tensor, Tensor]:
         # Every voxel takes the features of some row; the first convolution masks those of inactive ones.
         index = flat_index(coords)
-        first = torch.zeros(torch.Size(shape).numel(), dtype=torch.long)
+        first = torch.zeros(voxels, dtype=torch.long)
         first[index] = torch.arange(len(coords))
         return first, index
 
     def finest(coords: Tensor, level: _Level) -> None:
-        mask = torch.zeros(torch.Size(shape).numel(), 1)
+        mask = torch.zeros(voxels, 1)
         mask[flat_index(coords)] = 1.0
         level.content = (mask, list(shape))
 
     def image(features: Tensor, level: _Level) -> Tensor:
-        # (voxels, C) seen as (1, C, axes...), channels last in memory.
-        return features.reshape(1, *level.content[1], -1).movedim(-1, 1)
+        # (voxels, C) seen as (items, C, axes...), channels last in memory.
+        return features.reshape(batch_size, *level.content[1], -1).movedim(-1, 1)
 
     def matrix(image: Tensor, level: _Level) -> Tensor:
         channels = image.shape[1]

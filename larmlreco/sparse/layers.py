@@ -84,7 +84,7 @@ class Pyramid(EngineModule):
         super().__init__(engine)
         self.depth = depth
         self.kernel_size = list(kernel_size) if isinstance(kernel_size, Sequence) else [kernel_size] * dimension
-        self.stride = [stride] * dimension if isinstance(stride, int) else list(stride)
+        self.stride = list(stride) if isinstance(stride, Sequence) else [stride] * dimension
         self.resample_size = list(self.stride) if resample_size is None else [resample_size] * dimension
         self.dilation = [1] * dimension
         for name in ("kernel_size", "stride", "resample_size"):
@@ -129,7 +129,7 @@ class BatchNorm(nn.BatchNorm1d):
     def forward(self, input: Tensor) -> Tensor:
         """Normalised features (M, C)."""
         if input.size(0) == 0:
-            return input
+            return input.clone()  # a tensor of its own here, too
         over_batch = self.training and input.size(0) > 1
         momentum = 0.0 if self.momentum is None else self.momentum
         return F.batch_norm(
@@ -204,6 +204,32 @@ class Convolution(EngineModule):
         self.weight = nn.Parameter((self.weight.double() * scale).detach().to(self.weight.dtype))
         self.bias = nn.Parameter(shift.detach().to(self.weight.dtype))
         self.norm = None
+
+
+class Join(EngineModule):
+    """Channels of two features side by side."""
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Features (M, A + B) from features (M, A) and (M, B)."""
+        if self.native:
+            return native.join(left, right)
+        return torch.cat([left, right], 1)
+
+
+class Linear(EngineModule):
+    """As ``torch.nn.Linear``, with the output where the engine keeps its features."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool = True, engine: str = "portable") -> None:
+        super().__init__(engine)
+        drawn = nn.Linear(in_channels, out_channels, bias)
+        self.weight = drawn.weight
+        self.bias = drawn.bias if bias else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (M, C_out) from features (M, C_in)."""
+        if self.native:
+            return native.linear(features, self.weight, self.bias)
+        return F.linear(features, self.weight, self.bias)
 
 
 class Pooling(EngineModule):

@@ -122,6 +122,21 @@ def convolve(
     return out
 
 
+def join(left: Tensor, right: Tensor) -> Tensor:
+    """Features (M, A + B) from features (M, A) and (M, B), in the memory of this engine."""
+    out: Tensor = torch.ops.larmlreco.join(left, right)
+    return out
+
+
+def linear(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Features (M, C_out) from features (M, C_in), weight (C_out, C_in) and bias (C_out,), in this engine's memory.
+
+    Raises ``ValueError`` and ``TypeError`` as :func:`convolve`.
+    """
+    out: Tensor = torch.ops.larmlreco.linear(features, weight, bias)
+    return out
+
+
 def pool(features: Tensor, kernel_map: list[Tensor], n_out: int, mode: str) -> Tensor:
     """See :func:`larmlreco.sparse.portable.pool`."""
     pairs: list[Tensor] = torch.ops.larmlreco.map_pairs(kernel_map)

@@ -18,6 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def check_kernel(sites: Tensor, name: str, values: list[int]) -> None:
+    """Raise ``ValueError`` unless a kernel size, stride or dilation has a number above 0 for each axis of sites."""
+    axes = sites.size(1) - 1
+    if len(values) != axes or min(values) < 1:
+        raise ValueError(f"{name}: expected whole numbers above 0, one for each of {axes} axes; got {values}")
+
+
 def offsets(kernel_size: list[int], dilation: list[int]) -> Tensor:
     """Displacements (taps, 1+D) int64 of the taps from the centre, the batch column 0, in the order of the taps."""
     rows = torch.zeros((1, 1), dtype=torch.long)
@@ -71,7 +78,8 @@ def distinct_sites(coords: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def submanifold_map(sites: Tensor, kernel_size: list[int], dilation: list[int]) -> list[Tensor]:
     """Kernel map whose output sites are its input sites (M, 1+D): stride 1, any kernel size and dilation.
 
-    Raises ``ValueError`` where the coordinates span too large a box for keys.
+    Raises ``ValueError`` where the coordinates span too large a box for keys, and as :func:`check_kernel`; so do the
+    other functions here.
     """
     ones = [1] * len(kernel_size)
     return _join(sites, sites, kernel_size, ones, dilation, True)
@@ -82,6 +90,7 @@ def strided(sites: Tensor, kernel_size: list[int], stride: list[int]) -> tuple[T
 
     A transposed convolution takes the same map. Raises ``ValueError`` where the coordinates span too large a box.
     """
+    check_kernel(sites, "stride", stride)
     steps = _multiples(stride).to(sites.device)
     parents = torch.div(sites, steps, rounding_mode="floor")
     coarse = _sorted_distinct(parents)
@@ -93,6 +102,8 @@ def children(sites: Tensor, kernel_size: list[int], stride: list[int]) -> tuple[
 
     The fine sites are in lexicographic order. Used where the finer sites are not known.
     """
+    check_kernel(sites, "kernel_size", kernel_size)
+    check_kernel(sites, "stride", stride)
     steps = _multiples(stride).to(sites.device)
     ones = [1] * len(kernel_size)
     taps = offsets(kernel_size, ones).to(sites.device)
@@ -125,6 +136,9 @@ def _join(
     fine: Tensor, coarse: Tensor, kernel_size: list[int], stride: list[int], dilation: list[int], same: bool
 ) -> list[Tensor]:
     """Kernel map by look-up of every (coarse site, tap) among the fine sites; ``same``: both are one tensor."""
+    check_kernel(fine, "kernel_size", kernel_size)
+    check_kernel(fine, "stride", stride)
+    check_kernel(fine, "dilation", dilation)
     taps = offsets(kernel_size, dilation)
     n_taps = taps.size(0)
     counts = [0] * n_taps

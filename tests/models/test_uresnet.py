@@ -6,6 +6,7 @@ import torch
 
 from larmlreco.errors import ConfigurationError
 from larmlreco.models import UResNet, build
+from larmlreco.models.preactivation import NORMS, PreActivation
 from larmlreco.sparse.layers import Convolution, fold_norms
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")
@@ -102,6 +103,29 @@ def test_float64_scripted_and_folded_agree(order):
         torch.testing.assert_close(torch.jit.script(network)(coords, features.double())["semantic"], expected)
 
 
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu"])
+@pytest.mark.parametrize("norm", NORMS)
+def test_norm_and_activation_before_a_convolution_leave_their_input_alone(norm, activation):
+    torch.manual_seed(0)
+    sites, features = torch.tensor([[0, 1], [0, 5], [1, 2], [1, 3]]), torch.randn(4, 4, requires_grad=True)
+    before = features.detach().clone()
+    layer = PreActivation(9, 9, 4, norm, activation=activation).last(4)
+    out = layer(features, sites)
+    normed = {
+        "batch_norm": lambda x: torch.nn.functional.batch_norm(x, None, None, training=True, eps=1e-4),
+        "instance_norm": lambda x: torch.cat(
+            [(rows - rows.mean(0)) * (rows.var(0, correction=0) + 1e-4).rsqrt() for rows in (x[:2], x[2:])]
+        ),
+        "none": lambda x: x,
+    }[norm](before)
+    expected = {"relu": normed.relu(), "leaky_relu": torch.where(normed > 0, normed, 0.01 * normed)}
+    expected["elu"] = torch.where(normed > 0, normed, normed.exp() - 1)
+    torch.testing.assert_close(out, expected[activation])
+    assert torch.equal(features, before)
+    out.square().sum().backward()
+    assert bool(features.grad.isfinite().all())
+
+
 def test_it_learns_and_every_weight_gets_a_gradient():
     network = small(2, depth=2)
     coords, features = image(2)
@@ -164,6 +188,8 @@ def test_bad_input_is_named(coords, features, message):
     [
         ({"dimension": 4}, "dimension must be 2 or 3; got 4"),
         ({"depth": 0}, "depth must be at least 1; got 0"),
+        ({"kernel_size": 0}, r"kernel_size: expected whole numbers above 0, .* got \[0, 0\]"),
+        ({"kernel_size": "3"}, r"kernel_size: expected whole numbers above 0, .* got \['3'\]"),
         ({"filters": 0}, "filters must be at least 1; got 0"),
         ({"order": "middle"}, "unknown order 'middle'; valid: post, pre"),
         ({"input_offset": 0.0}, "the offset of a logarithm must be above 0; got 0.0"),

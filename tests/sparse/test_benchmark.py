@@ -81,11 +81,15 @@ def test_table_and_plot(input_path, tmp_path, capsys):
     assert (tmp_path / "cost.png").stat().st_size > 1000
 
 
-def test_dense(input_path, capsys):
-    assert bench("--input", input_path(2), "--engine", ENGINES[-1], "--dense", "--json") == 0
+@pytest.mark.parametrize(("batch", "name"), [(1, "image[512]"), (2, "image[2x512]")])
+def test_dense(input_path, capsys, batch, name):
+    path = input_path(2)
+    assert bench("--input", path, "--engine", ENGINES[-1], "--dense", "--batch", batch, "--json") == 0
     sparse, dense = json.loads(capsys.readouterr().out)
     assert dense["engine"] == "dense"
-    assert dense["input"] == "image[512]"
+    assert dense["input"] == sparse["input"] == name
+    assert dense["batch"] == sparse["batch"] == batch
+    assert dense["n_voxels"] == sparse["n_voxels"] == batch * len(read_image(path).coords)
     assert max(sparse["max_difference"], dense["max_difference"]) < 1e-5
     assert sparse["dense_time_ratio"] == pytest.approx(dense["total_ms"] / sparse["total_ms"])
     assert sparse["dense_memory_ratio"] > 0.0
@@ -101,13 +105,13 @@ def test_other_libraries_give_our_numbers(dimension, library):
     network = build("uresnet", dimension=dimension, classes=3, filters=4, depth=3)
     shape = [16] * dimension
     axes = torch.randint(0, 16, (200, dimension)).unique(dim=0)
-    coords = torch.cat([torch.zeros(len(axes), 1, dtype=torch.int64), axes[torch.randperm(len(axes))]], 1)
+    coords = torch.cat([torch.randint(0, 2, (len(axes), 1)), axes[torch.randperm(len(axes))]], 1)
     features = torch.rand(len(coords), 1)
     network.train().raw(coords, features)  # statistics of the norms
     fold_norms(network.eval())
     moved = {
-        "dense": lambda: elsewhere.on_dense(network, shape),
-        "spconv": lambda: elsewhere.on_spconv(network, shape),
+        "dense": lambda: elsewhere.on_dense(network, shape, 2),
+        "spconv": lambda: elsewhere.on_spconv(network, shape, 2),
         "minkowski": lambda: elsewhere.on_minkowski(network),
     }[library]()
     with torch.inference_mode():
@@ -117,10 +121,21 @@ def test_other_libraries_give_our_numbers(dimension, library):
 
 def test_the_densest_crop_has_most_voxels():
     coords = np.array([[0, 1, 1], [0, 9, 9], [0, 10, 11], [0, 12, 13]])
-    crop = Image("image", coords, np.arange(4, dtype=np.float32).reshape(-1, 1), (16, 16)).densest_crop(8)
+    crop = Image("image", coords, np.arange(4, dtype=np.float32).reshape(-1, 1), (16, 16)).densest_crops(8, 1)
     assert crop.shape == (8, 8)
     assert crop.coords.tolist() == [[0, 1, 1], [0, 2, 3], [0, 4, 5]]
     assert crop.features.ravel().tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_batch_holds_the_densest_crops_and_begins_again_where_there_are_fewer():
+    coords = np.array([[0, 1, 1], [0, 9, 5], [0, 10, 3]])
+    features = np.arange(3, dtype=np.float32).reshape(-1, 1)
+    batch = Image("image", coords, features, (16, 8)).densest_crops(8, 4)
+    assert batch.items == 4
+    assert batch.name == "image[4x8]"
+    # Crops start at 4, 8 and 0 along the first axis: two, two voxels and one; then again at 4.
+    assert batch.coords.tolist() == [[0, 5, 5], [0, 6, 3], [1, 1, 5], [1, 2, 3], [2, 1, 1], [3, 5, 5], [3, 6, 3]]
+    assert batch.features.ravel().tolist() == [1.0, 2.0, 1.0, 2.0, 0.0, 1.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +143,8 @@ def test_the_densest_crop_has_most_voxels():
     [
         (["--dim", "3"], 3, "image has 2 axes; --dim asks for 3"),
         (["--threads", "0"], 3, "--threads must be at least 1; got 0"),
+        (["--dense", "--batch", "0"], 3, "--batch must be at least 1; got 0"),
+        (["--batch", "2"], 3, "--batch goes with --dense"),
         (["--engine", "spconv", "--backward"], 3, "engine spconv: only portable and native run backward here"),
     ],
 )

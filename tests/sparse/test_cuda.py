@@ -13,7 +13,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 
 OPERATORS = (
     *("distinct_sites", "strided_sites", "submanifold_map", "joining_map"),
-    *("map_pairs", "convolve", "weight_gradient"),
+    *("map_pairs", "convolve", "weight_gradient", "join", "linear"),
 )
 
 

@@ -126,7 +126,9 @@ def test_permuting_taps():
     assert last_axis_fastest(torch.ones(2, 3), [1, 1]).shape == (1, 2, 3)
 
 
-@pytest.mark.parametrize("sizes", [{"kernel_size": 0}, {"kernel_size": [3, 2.5]}, {"stride": -2}, {"resample_size": 0}])
+@pytest.mark.parametrize(
+    "sizes", [{"kernel_size": 0}, {"kernel_size": [3, 2.5]}, {"stride": -2}, {"stride": 2.5}, {"resample_size": 0}]
+)
 def test_a_pyramid_of_sizes_below_one_or_broken_is_refused(sizes):
     with pytest.raises(ValueError, match=f"{next(iter(sizes))}: expected whole numbers above 0"):
         Pyramid(2, 2, **sizes)

@@ -339,6 +339,52 @@ def test_gradients(way, slope):
 
 
 @needs_library
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("n", [0, 1, 70_000])
+def test_joined_and_linear_features_are_those_of_torch(n, dtype):
+    left, right = numbers(n, 3, dtype=dtype), numbers(n, 5, seed=2, dtype=dtype)
+    weight, bias = numbers(7, 8, seed=3, dtype=dtype), numbers(7, seed=4, dtype=dtype)
+    joined = native.join(left, right)
+    assert torch.equal(joined, torch.cat([left, right], 1))
+    for added in (bias, None):
+        expected = torch.nn.functional.linear(joined, weight, added)
+        torch.testing.assert_close(native.linear(joined, weight, added), expected)
+        torch.testing.assert_close(native.linear(joined, weight.requires_grad_(), added), expected)
+        weight = weight.detach()
+
+
+@needs_library
+def test_gradients_of_joined_and_linear_features():
+    tensors = (numbers(9, 2), numbers(9, 3, seed=2), numbers(4, 5, seed=3), numbers(4, seed=4))
+    for tensor in tensors:
+        tensor.requires_grad_()
+
+    def layer(left, right, weight, bias):
+        return native.linear(native.join(left, right), weight, bias)
+
+    assert torch.autograd.gradcheck(layer, tensors)
+    assert torch.autograd.gradgradcheck(layer, tensors)
+
+
+@needs_library
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: native.join(x, x[1:]), ValueError, r"join: expected 6 rows .* channels, got \[5, 4\]"),
+        (lambda x: native.join(x, x[0]), ValueError, r"join: expected features \(sites, channels\)"),
+        (lambda x: native.join(x, x.float()), TypeError, "join: expected type Double, got Float"),
+        (lambda x: native.join(x.half(), x.half()), TypeError, "expected float32, float64 or bfloat16, got Half"),
+        (lambda x: native.linear(x, x[:, :3], None), ValueError, "linear: expected 6 rows .* of 3 channels, got"),
+        (lambda x: native.linear(x, x[0], None), ValueError, r"expected features \(sites, C_in\) and weight"),
+        (lambda x: native.linear(x, x, x[0]), ValueError, r"bias: expected 6 values of the features' type, got \[4\]"),
+    ],
+)
+def test_bad_tensors_to_join_or_transform(call, error, message):
+    with pytest.raises(error, match=message):
+        call(numbers(6, 4))
+
+
+@needs_library
 def test_opcheck():
     sites = cloud(3, n=60, low=-2, high=3)
     ops = torch.ops.larmlreco
@@ -358,6 +404,9 @@ def test_opcheck():
         (ops.convolve, (features, weight, bias, joined, len(sites), False, residual, 0.1)),
         (ops.convolve, (features, halving, None, below, len(coarse), False, None, 1.0)),
         (ops.weight_gradient, (features, residual, joined, 27, False)),
+        (ops.join, (features, residual)),
+        (ops.linear, (features, weight[0].T, bias)),
+        (ops.linear, (features.detach(), weight[0].T.detach(), None)),
     ):
         torch.library.opcheck(op.default, arguments)
 

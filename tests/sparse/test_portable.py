@@ -276,6 +276,24 @@ def test_only_differences_of_coordinates_matter(shift):
     assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda c: portable.submanifold_map(c, [3, 0, 3], [1] * 3), r"kernel_size: .* of 3 axes; got \[3, 0, 3\]"),
+        (lambda c: portable.submanifold_map(c, [3, 3], [1, 1]), r"kernel_size: .* of 3 axes; got \[3, 3\]"),
+        (lambda c: portable.submanifold_map(c, [3] * 3, [-1] * 3), "dilation: expected whole numbers above 0"),
+        (lambda c: portable.strided(c, [2] * 3, [2, 0, 2]), "stride: expected whole numbers above 0"),
+        (lambda c: portable.strided(c, [2] * 3, [2, 2]), r"stride: .* of 3 axes; got \[2, 2\]"),
+        (lambda c: portable.children(c, [0] * 3, [2] * 3), "kernel_size: expected whole numbers above 0"),
+        (lambda c: portable.children(c, [2] * 3, [-2] * 3), "stride: expected whole numbers above 0"),
+        (lambda c: portable.joining_map(c, c, [2] * 3, [0] * 3), "stride: expected whole numbers above 0"),
+    ],
+)
+def test_kernels_that_cannot_be_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]]))
+
+
 @pytest.mark.parametrize("scripted", [False, True])
 def test_a_box_too_large_for_keys_is_refused(scripted):
     function = torch.jit.script(portable.distinct_sites) if scripted else portable.distinct_sites

@@ -273,6 +273,11 @@ void check_features(const Tensor& features, const char* name, int64_t rows, int6
   TORCH_CHECK_VALUE(features.device().is_cpu(), name, ": expected a tensor on the CPU, got ", features.device());
 }
 
+void check_bias(const Tensor& bias, int64_t channels, at::ScalarType type) {
+  TORCH_CHECK_VALUE(bias.dim() == 1 && bias.size(0) == channels && bias.scalar_type() == type, "bias: expected ",
+                    channels, " values of the features' type, got ", bias.sizes(), " of ", bias.scalar_type());
+}
+
 void check_type(const Tensor& features) {
   TORCH_CHECK_TYPE(features.scalar_type() == at::kFloat || features.scalar_type() == at::kDouble ||
                        features.scalar_type() == at::kBFloat16,
@@ -366,9 +371,7 @@ Tensor convolve_cpu(const Tensor& features, const Tensor& weight, const std::opt
   const int64_t channels = weight.size(2);
   Tensor own_bias, own_residual;
   if (bias.has_value()) {
-    TORCH_CHECK_VALUE(bias->dim() == 1 && bias->size(0) == channels && bias->scalar_type() == features.scalar_type(),
-                      "bias: expected ", channels, " values of the features' type, got ", bias->sizes(), " of ",
-                      bias->scalar_type());
+    check_bias(*bias, channels, features.scalar_type());
     own_bias = bias->contiguous();
   }
   if (residual.has_value()) {
@@ -389,6 +392,27 @@ Tensor convolve_cpu(const Tensor& features, const Tensor& weight, const std::opt
   else
     run_convolve<double>(direction, own_features, own_weight, own_bias, own_residual, negative_slope, out);
   return out;
+}
+
+// What torch does as well, but into the engine's own memory: between the arrays of one network the heap that torch takes
+// it from has about as many holes as content.
+Tensor join_cpu(const Tensor& left, const Tensor& right) {
+  check_type(left);
+  TORCH_CHECK_VALUE(left.dim() == 2 && right.dim() == 2, "join: expected features (sites, channels), got ", left.sizes(),
+                    " and ", right.sizes());
+  check_features(right, "join", left.size(0), right.size(1), left.scalar_type());
+  Tensor out = new_features(left.size(0), left.size(1) + right.size(1), left);
+  return at::cat_out(out, {left, right}, 1);
+}
+
+Tensor linear_cpu(const Tensor& features, const Tensor& weight, const std::optional<Tensor>& bias) {
+  check_type(features);
+  TORCH_CHECK_VALUE(features.dim() == 2 && weight.dim() == 2, "linear: expected features (sites, C_in) and weight ",
+                    "(C_out, C_in), got ", features.sizes(), " and ", weight.sizes());
+  check_features(features, "linear", features.size(0), weight.size(1), weight.scalar_type());
+  if (bias.has_value()) check_bias(*bias, weight.size(0), features.scalar_type());
+  Tensor out = new_features(features.size(0), weight.size(0), features);
+  return bias.has_value() ? at::addmm_out(out, *bias, features, weight.t()) : at::mm_out(out, features, weight.t());
 }
 
 template <class T>
@@ -533,7 +557,33 @@ Tensor weight_gradient_autograd(const Tensor& features, const Tensor& gradient, 
   return WeightGradient::apply(features, gradient, map, taps, transposed);
 }
 
+// Gradients are those of torch, which then takes the memory as well.
+Tensor join_autograd(const Tensor& left, const Tensor& right) {
+  if (at::GradMode::is_enabled() && (left.requires_grad() || right.requires_grad())) return at::cat({left, right}, 1);
+  at::AutoDispatchBelowADInplaceOrView guard;
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("larmlreco::join", "")
+                             .typed<Tensor(const Tensor&, const Tensor&)>();
+  return op.call(left, right);
+}
+
+Tensor linear_autograd(const Tensor& features, const Tensor& weight, const std::optional<Tensor>& bias) {
+  const bool learns = features.requires_grad() || weight.requires_grad() || (bias.has_value() && bias->requires_grad());
+  if (at::GradMode::is_enabled() && learns) return at::linear(features, weight, bias);
+  at::AutoDispatchBelowADInplaceOrView guard;
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("larmlreco::linear", "")
+                             .typed<Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&)>();
+  return op.call(features, weight, bias);
+}
+
 // ------------------------------------------------------------------------------------------------- meta
+Tensor join_meta(const Tensor& left, const Tensor& right) { return at::cat({left, right}, 1); }
+
+Tensor linear_meta(const Tensor& features, const Tensor& weight, const std::optional<Tensor>&) {
+  return at::empty_symint({features.sym_size(0), weight.sym_size(0)}, features.options());
+}
+
 Tensor convolve_meta(const Tensor& features, const Tensor& weight, const std::optional<Tensor>&, at::TensorList,
                      c10::SymInt n_out, bool, const std::optional<Tensor>&, double) {
   return at::empty_symint({std::move(n_out), weight.sym_size(2)}, features.options());
@@ -562,6 +612,8 @@ TORCH_LIBRARY(larmlreco, m) {
       "Tensor? residual, float negative_slope) -> Tensor");
   m.def(
       "weight_gradient(Tensor features, Tensor gradient, Tensor[] kernel_map, SymInt taps, bool transposed) -> Tensor");
+  m.def("join(Tensor left, Tensor right) -> Tensor");
+  m.def("linear(Tensor features, Tensor weight, Tensor? bias) -> Tensor");
   m.def("instruction_sets() -> str[]", instruction_sets);
   m.def("use_instruction_set(str name) -> str", use_instruction_set);
   m.def("fma_peak_gflops(float seconds) -> float", fma_peak_gflops);
@@ -575,20 +627,26 @@ TORCH_LIBRARY_IMPL(larmlreco, CPU, m) {
   m.impl("map_pairs", map_pairs);
   m.impl("convolve", convolve_cpu);
   m.impl("weight_gradient", weight_gradient_cpu);
+  m.impl("join", join_cpu);
+  m.impl("linear", linear_cpu);
 }
 
 TORCH_LIBRARY_IMPL(larmlreco, Autograd, m) {
   m.impl("convolve", convolve_autograd);
   m.impl("weight_gradient", weight_gradient_autograd);
+  m.impl("join", join_autograd);
+  m.impl("linear", linear_autograd);
 }
 
 TORCH_LIBRARY_IMPL(larmlreco, Meta, m) {
   m.impl("convolve", convolve_meta);
   m.impl("weight_gradient", weight_gradient_meta);
+  m.impl("join", join_meta);
+  m.impl("linear", linear_meta);
 }
 
 TORCH_LIBRARY_IMPL(larmlreco, CUDA, m) {
   for (const char* name : {"distinct_sites", "strided_sites", "submanifold_map", "joining_map", "map_pairs", "convolve",
-                           "weight_gradient"})
+                           "weight_gradient", "join", "linear"})
     m.impl(name, torch::CppFunction::makeFromBoxedFunction<&refuse>());
 }
