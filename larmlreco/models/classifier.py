@@ -1,7 +1,6 @@
 """Which particle an image shows, from the encoder of a U-ResNet; its weights then begin a segmentation."""
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -9,33 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from larmlreco.models.network import Network, check_input, register
-from larmlreco.models.uresnet import Blocks, Descent, InputScaling, PostActivation, Style, check_shape
-from larmlreco.sparse.layers import GlobalPooling, Levels, Pyramid
-
-
-class Encoder(nn.Module):
-    """The way down of :class:`larmlreco.models.uresnet.Backbone`, whose weights have the same names there."""
-
-    def __init__(self, style: Style, in_channels: int, widths: Sequence[int], repetitions: int) -> None:
-        super().__init__()
-        self.stem = style.stem(in_channels, widths[0])
-        steps = itertools.pairwise(widths)
-        self.descents = nn.ModuleList(Descent(style, a, b, repetitions) for a, b in steps)
-        self.bottom = Blocks(style, widths[-1], widths[-1], repetitions)
-
-    def forward(self, features: Tensor, levels: Levels) -> Tensor:
-        """Features (L, widths[-1]) of the coarsest sites from features (M, C) of the finest ones."""
-        features = self.stem(features, levels.around[0], features.size(0))
-        for level, descent in enumerate(self.descents):
-            _, features = descent(
-                features,
-                levels.around[level],
-                levels.below[level],
-                levels.sites[level + 1].size(0),
-                levels.sites[level],
-            )
-        deepest: Tensor = self.bottom(features, levels.around[-1], levels.sites[-1])
-        return deepest
+from larmlreco.models.uresnet import Encoder, InputScaling, PostActivation, check_shape
+from larmlreco.sparse.layers import GlobalPooling, Pyramid
 
 
 @register("particle_classifier")
@@ -86,7 +60,7 @@ class ParticleClassifier(Network):
         """
         check_input(coords, features, self.dimension, self.in_channels)
         levels = self.pyramid(coords)
-        deepest = self.backbone(self.scaling(features.index_select(0, levels.first_row)), levels)
+        deepest = self.backbone(self.scaling(features.index_select(0, levels.first_row)), levels)[-1]
         items, pooled = self.pool(deepest, levels.sites[-1])
         scores: Tensor = self.particle(pooled)
         return scores.index_select(0, torch.searchsorted(items, coords[:, 0].contiguous()))

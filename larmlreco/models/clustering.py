@@ -1,7 +1,6 @@
 """Proposal-free clustering (Koh et al., arXiv 2007.03083): a U-ResNet with one encoder and two decoders."""
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -9,62 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from larmlreco.models.network import Network, check_input, register
-from larmlreco.models.uresnet import Ascent, Blocks, Descent, InputScaling, PostActivation, Style, check_shape
-from larmlreco.sparse.layers import Levels, Pyramid
+from larmlreco.models.uresnet import Decoder, Encoder, InputScaling, PostActivation, check_shape
+from larmlreco.sparse.layers import Pyramid
 
 _FIRST_MARGIN = -2.0
-
-
-class Encoder(nn.Module):
-    """The way down: the features of every level, the finest first, the last one from the bottom."""
-
-    def __init__(self, style: Style, in_channels: int, widths: Sequence[int], repetitions: int) -> None:
-        super().__init__()
-        self.stem = style.stem(in_channels, widths[0])
-        self.descents = nn.ModuleList(Descent(style, a, b, repetitions) for a, b in itertools.pairwise(widths))
-        self.bottom = Blocks(style, widths[-1], widths[-1], repetitions)
-
-    def forward(self, features: Tensor, levels: Levels) -> list[Tensor]:
-        """Features (M_i, widths[i]) of level i, from features (M_0, C)."""
-        features = self.stem(features, levels.around[0], features.size(0))
-        out: list[Tensor] = []
-        for level, descent in enumerate(self.descents):
-            skip, features = descent(
-                features,
-                levels.around[level],
-                levels.below[level],
-                levels.sites[level + 1].size(0),
-                levels.sites[level],
-            )
-            out.append(skip)
-        out.append(self.bottom(features, levels.around[-1], levels.sites[-1]))
-        return out
-
-
-class Decoder(nn.Module):
-    """The way up to the finest sites; several decoders may share an encoder."""
-
-    def __init__(self, style: Style, widths: Sequence[int], repetitions: int) -> None:
-        super().__init__()
-        steps = list(itertools.pairwise(widths))
-        # Deepest first, the order in which they run.
-        self.ascents = nn.ModuleList(Ascent(style, a, b, repetitions) for a, b in reversed(steps))
-
-    def forward(self, encoded: list[Tensor], levels: Levels) -> Tensor:
-        """Features (M_0, widths[0]) from those of every level."""
-        level = len(encoded) - 1
-        features = encoded[level]
-        for ascent in self.ascents:
-            level -= 1
-            features = ascent(
-                features,
-                encoded[level],
-                levels.around[level],
-                levels.below[level],
-                levels.sites[level],
-                levels.sites[level + 1],
-            )
-        return features
 
 
 @register("clustering_uresnet")
@@ -109,9 +56,6 @@ class ClusteringUResNet(Network):
     ) -> None:
         super().__init__()
         check_shape(dimension, depth)
-        for name, number in (("filters", filters), ("repetitions", repetitions)):
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1; got {number}")
         if embedding < dimension:
             raise ValueError(f"embedding must have at least {dimension} coordinates; got {embedding}")
         if extent <= 0.0:

@@ -13,9 +13,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from larmlreco.models.clustering import Decoder, Encoder
 from larmlreco.models.network import Network, check_input, register
-from larmlreco.models.uresnet import PostActivation, check_shape
+from larmlreco.models.uresnet import Decoder, Encoder, PostActivation, check_shape
 from larmlreco.sparse.layers import Levels, Pyramid
 
 _PLANES = 3

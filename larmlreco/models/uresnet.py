@@ -173,30 +173,21 @@ class Ascent(nn.Module):
         return out
 
 
-class Backbone(nn.Module):
-    """The U: features of the finest sites in, ``widths[0]`` features of the finest sites out.
+class WayDown(nn.Module):
+    """What :class:`Encoder` and :class:`Backbone` have in common, under the same names of weights."""
 
-    Level ``i`` has ``widths[i]`` channels and ``repetitions`` residual blocks on the way down and on the way up; skips
-    are concatenated, skip channels first. Raises ``ValueError`` for numbers below 1.
-    """
-
-    def __init__(self, style: Style, in_channels: int, widths: Sequence[int], repetitions: int) -> None:
-        super().__init__()
+    def _add_descents(self, style: Style, in_channels: int, widths: Sequence[int], repetitions: int) -> None:
         for name, numbers in (("filters", widths), ("repetitions", [repetitions])):
             if min(numbers) < 1:
                 raise ValueError(f"{name} must be at least 1; got {min(numbers)}")
         self.stem = style.stem(in_channels, widths[0])
-        steps = list(itertools.pairwise(widths))
-        self.descents = nn.ModuleList(Descent(style, a, b, repetitions) for a, b in steps)
+        self.descents = nn.ModuleList(Descent(style, a, b, repetitions) for a, b in itertools.pairwise(widths))
         self.bottom = Blocks(style, widths[-1], widths[-1], repetitions)
-        # Deepest first, the order in which they run.
-        self.ascents = nn.ModuleList(Ascent(style, a, b, repetitions) for a, b in reversed(steps))
-        self.last = style.last(widths[0])
 
-    def forward(self, features: Tensor, levels: Levels, stem_map: list[Tensor]) -> Tensor:
-        """Features (M, widths[0]) from features (M, C) of the finest sites; ``stem_map`` is the first convolution's."""
+    def encode(self, features: Tensor, levels: Levels, stem_map: list[Tensor]) -> list[Tensor]:
+        """Features (M_i, widths[i]) of level i, the last from the bottom, from features (M_0, C)."""
         features = self.stem(features, stem_map, features.size(0))
-        skips: list[Tensor] = []
+        encoded: list[Tensor] = []
         for level, descent in enumerate(self.descents):
             skip, features = descent(
                 features,
@@ -205,11 +196,25 @@ class Backbone(nn.Module):
                 levels.sites[level + 1].size(0),
                 levels.sites[level],
             )
-            skips.append(skip)
-        features = self.bottom(features, levels.around[-1], levels.sites[-1])
+            encoded.append(skip)
+        encoded.append(self.bottom(features, levels.around[-1], levels.sites[-1]))
+        return encoded
+
+
+class WayUp(nn.Module):
+    """What :class:`Decoder` and :class:`Backbone` have in common, under the same names of weights."""
+
+    def _add_ascents(self, style: Style, widths: Sequence[int], repetitions: int) -> None:
+        steps = list(itertools.pairwise(widths))
+        # Deepest first, the order in which they run.
+        self.ascents = nn.ModuleList(Ascent(style, a, b, repetitions) for a, b in reversed(steps))
+
+    def decode(self, encoded: list[Tensor], levels: Levels) -> Tensor:
+        """Features (M_0, widths[0]) from those of every level, which are taken out of the list as they are used."""
+        features = encoded.pop()
         for ascent in self.ascents:
-            skip = skips.pop()
-            level = len(skips)
+            skip = encoded.pop()
+            level = len(encoded)
             features = ascent(
                 features,
                 skip,
@@ -218,6 +223,52 @@ class Backbone(nn.Module):
                 levels.sites[level],
                 levels.sites[level + 1],
             )
+        return features
+
+
+class Encoder(WayDown):
+    """The way down, from the finest sites to the bottom.
+
+    Level ``i`` has ``widths[i]`` channels and ``repetitions`` residual blocks. Raises ``ValueError`` for numbers
+    below 1.
+    """
+
+    def __init__(self, style: Style, in_channels: int, widths: Sequence[int], repetitions: int) -> None:
+        super().__init__()
+        self._add_descents(style, in_channels, widths, repetitions)
+
+    def forward(self, features: Tensor, levels: Levels) -> list[Tensor]:
+        """Features (M_i, widths[i]) of every level, from features (M_0, C)."""
+        return self.encode(features, levels, levels.around[0])
+
+
+class Decoder(WayUp):
+    """The way up to the finest sites; several decoders may share an encoder. Skips are concatenated, skip first."""
+
+    def __init__(self, style: Style, widths: Sequence[int], repetitions: int) -> None:
+        super().__init__()
+        self._add_ascents(style, widths, repetitions)
+
+    def forward(self, encoded: list[Tensor], levels: Levels) -> Tensor:
+        """Features (M_0, widths[0]) from those of every level."""
+        return self.decode(encoded.copy(), levels)
+
+
+class Backbone(WayDown, WayUp):
+    """The U: features of the finest sites in, ``widths[0]`` features of the finest sites out.
+
+    Encoder and decoder in one. Raises as :class:`Encoder`.
+    """
+
+    def __init__(self, style: Style, in_channels: int, widths: Sequence[int], repetitions: int) -> None:
+        super().__init__()
+        self._add_descents(style, in_channels, widths, repetitions)
+        self._add_ascents(style, widths, repetitions)
+        self.last = style.last(widths[0])
+
+    def forward(self, features: Tensor, levels: Levels, stem_map: list[Tensor]) -> Tensor:
+        """Features (M, widths[0]) from features (M, C) of the finest sites; ``stem_map`` is the first convolution's."""
+        features = self.decode(self.encode(features, levels, stem_map), levels)
         if self.last is not None:
             features = self.last(features, levels.sites[0])
         return features
