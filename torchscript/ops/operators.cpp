@@ -394,12 +394,12 @@ Tensor convolve_cpu(const Tensor& features, const Tensor& weight, const std::opt
   return out;
 }
 
-// What torch does as well, but into the engine's own memory: between the arrays of one network the heap that torch takes
-// it from has about as many holes as content.
+// What torch does as well, but into the engine's own memory: the heap, from which torch takes it, has about as many
+// holes as content between the arrays of one network.
 Tensor join_cpu(const Tensor& left, const Tensor& right) {
   check_type(left);
-  TORCH_CHECK_VALUE(left.dim() == 2 && right.dim() == 2, "join: expected features (sites, channels), got ", left.sizes(),
-                    " and ", right.sizes());
+  TORCH_CHECK_VALUE(left.dim() == 2 && right.dim() == 2, "join: expected features (sites, channels), got ",
+                    left.sizes(), " and ", right.sizes());
   check_features(right, "join", left.size(0), right.size(1), left.scalar_type());
   Tensor out = new_features(left.size(0), left.size(1) + right.size(1), left);
   return at::cat_out(out, {left, right}, 1);
