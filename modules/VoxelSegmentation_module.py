@@ -90,13 +90,13 @@ class VoxelSegmentation(Producer):
             axes = (voxels.x, voxels.y, voxels.z)
             coords = np.column_stack([tile_numbers(axes, self._tile), *axes])
             scores = self._archive(coords, self._scale * voxels.energy[:, np.newaxis])["semantic"]
-            scores = weighted_scores(scores, self._factors)
             meta = {**self._meta, "target": branch}
             if name in self._others:
                 others = event.get(SemanticScores, self._others[name])
                 self._check_classes(others, branch, len(voxels))
                 scores = combined_scores(scores, others.scores, self._weight)
                 meta["others"] = event.key(SemanticScores, self._others[name]).branch
+            scores = weighted_scores(scores, self._factors)
             event.put(SemanticScores(scores=scores, label=best_class(scores), meta=meta), name)
 
     def _check_classes(self, others: SemanticScores, branch: str, n_voxels: int) -> None:

@@ -40,6 +40,8 @@ def _changes(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     at = begin
     while at < end:
         length = gaps.get(at, at) - at
+        if length < 0:
+            raise ValueError(f"the gap at byte {at} ends before it, at {at + length}")
         if length:
             # ROOT marks a gap by its length, negative; one of fewer than 4 bytes has no room for that
             yield at, (struct.pack(">i", -length) if length >= 4 else b"").ljust(length, b"\0")
@@ -105,8 +107,12 @@ def _after_key(stream: IO[bytes], at: int) -> int:
 
 
 def _read(stream: IO[bytes], at: int, form: str) -> tuple[Any, ...]:
-    stream.seek(at)
-    return struct.unpack(form, stream.read(struct.calcsize(form)))
+    if at >= 0:
+        stream.seek(at)
+        found = stream.read(struct.calcsize(form))
+        if len(found) == struct.calcsize(form):
+            return struct.unpack(form, found)
+    raise ValueError(f"the file has no {struct.calcsize(form)} bytes at {at}")
 
 
 def _write(stream: IO[bytes], at: int, what: bytes) -> None:

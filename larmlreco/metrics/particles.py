@@ -124,10 +124,10 @@ class ParticleMetrics:
             ratios["right_end"].add(sum(right for right, _ in told), len(told))
             sure = [right for right, score in told if score >= SURE]
             ratios["right_end_sure"].add(sum(sure), len(sure))
-            self._add_scores(told)
             for measure, values in measures.items():
                 here_values = values[mine]
                 self._values[name][measure] += here_values[np.isfinite(here_values)].tolist()
+        self._add_scores([(right, score) for pair, right, score in ends if counted[pair]])
 
     def _add_scores(self, told: Sequence[tuple[bool, float]]) -> None:
         """Add the pairs of one class in one event to the scores of the start."""

@@ -102,6 +102,14 @@ def test_a_file_whose_records_are_not_understood_stays_as_it_is(tmp_path: Path) 
     assert (tmp_path / "a.root").read_bytes() == raw
 
 
+def test_a_file_that_ends_early_is_not_understood(tmp_path: Path) -> None:
+    raw = write(tmp_path / "a.root", False)
+    (end,) = struct.unpack(">i", raw[12:16])
+    (tmp_path / "a.root").write_bytes(raw[: end // 2])
+    with pytest.raises(ValueError, match="the file has no"):
+        remove_dates(tmp_path / "a.root")
+
+
 def test_root_reads_a_file_without_dates(tmp_path: Path) -> None:
     root = pytest.importorskip("ROOT")
     write(tmp_path / "a.root", True)
