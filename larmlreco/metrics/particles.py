@@ -107,12 +107,12 @@ class ParticleMetrics:
         be compared the number of the pair, whether the start is right, and its score.
         """
         counted = matches.true_energy[matches.true] >= self.least_energy
+        long = extent >= self.least_extent
         for number, name in enumerate(SEMANTIC_NAMES):
             ratios = self._ratios[name]
             mine = counted & (true_class[matches.true] == number)
             here = (true_class == number) & (matches.true_energy >= self.least_energy)
             ratios["found"].add(int(mine.sum()), int(here.sum()))
-            long = extent >= self.least_extent
             ratios["found_long"].add(int((mine & long[matches.true]).sum()), int((here & long).sum()))
             right = mine & (found_class[matches.found] == number)
             ratios["right_class"].add(int(right.sum()), int(mine.sum()))
@@ -130,7 +130,7 @@ class ParticleMetrics:
         self._add_scores([(right, score) for pair, right, score in ends if counted[pair]])
 
     def _add_scores(self, told: Sequence[tuple[bool, float]]) -> None:
-        """Add the pairs of one class in one event to the scores of the start."""
+        """Add the pairs of one event to the scores of the start."""
         where = np.clip(np.searchsorted(SCORES, [score for _, score in told], side="right") - 1, 0, len(SCORES) - 2)
         for number, (mean, right) in enumerate(self._scores):
             mine = [pair for pair, place in zip(told, where.tolist(), strict=True) if place == number]
