@@ -1,6 +1,7 @@
 """Loads TorchScript archives, checks them against the job and runs them on arrays."""
 
 import io
+import itertools
 import math
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -146,6 +147,20 @@ class Archive:
         except (torch.jit.Error, RuntimeError) as error:
             raise InputError(f"archive {self.path}: {_reason(error, len(sites))}") from error
         return {key: value.cpu().numpy() for key, value in outputs.items()}
+
+    def class_scores(
+        self, coords: npt.ArrayLike, features: npt.ArrayLike, mirrored: bool = False
+    ) -> npt.NDArray[np.float32]:
+        """Scores (N, classes) of a classifier, the output ``semantic``; for the arguments and errors see the call.
+
+        ``mirrored``: the mean over the image and its mirror images along all axes, 2^D of them; a network that learned
+        on mirrored images is right a little more often so, in 2^D times the time.
+        """
+        if not mirrored:
+            return self(coords, features)["semantic"]
+        signs = [(1, *sign) for sign in itertools.product((1, -1), repeat=self.card.dimension)]
+        scores = [self(np.asarray(coords) * np.array(sign), features)["semantic"] for sign in signs]
+        return np.asarray(np.mean(scores, axis=0, dtype=np.float64), dtype=np.float32)
 
 
 def load_archive(path: Path | str, device: str | torch.device = "cpu", threads: int | None = None) -> Archive:

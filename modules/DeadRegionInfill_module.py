@@ -23,7 +23,6 @@ from larmlreco.products import (
     Voxels,
 )
 from larmlreco.reco.infill import (
-    FEATURES,
     CandidateSettings,
     DeadAnywhere,
     DeadRegion,
@@ -177,15 +176,17 @@ class DeadRegionInfill(Producer):
                 f"archive {self._archive.path}: the job needs a network for {config.input_type} (dimension "
                 f"{dimension}); the card has dimension {card.dimension}"
             )
-        if len(card.features) != 2 or card.features[1].name != FEATURES[1]:
-            raise ConfigurationError(
-                f"archive {self._archive.path}: sites have the features charge or energy, {FEATURES[1]}; the card has "
-                + ", ".join(feature.name for feature in card.features)
-            )
-        context.register_model(self._archive.path.name, card.sha256)
         names = {field.name for field in fields(CandidateSettings)}
         trained = {k: v for k, v in card.training.get("candidates", {}).items() if k in names}
         settings = replace(CandidateSettings(**trained), limit=config.limit)
+        if tuple(feature.name for feature in card.features[1:]) != settings.features[1:]:
+            raise ConfigurationError(
+                f"archive {self._archive.path}: sites have the features charge or energy, "
+                + ", ".join(settings.features[1:])
+                + "; the card has "
+                + ", ".join(feature.name for feature in card.features)
+            )
+        context.register_model(self._archive.path.name, card.sha256)
         self._settings = settings if config.value is None else replace(settings, value=config.value)
         known = card.metrics.get("threshold")
         self._threshold = float(known if known is not None else 0.5) if config.threshold is None else config.threshold
@@ -292,7 +293,7 @@ class DeadRegionInfill(Producer):
         sites, none = found.sites, np.zeros(0, dtype=np.float32)
         if not len(sites):
             return sites, none, none
-        features = infill_features(charge * self._config.charge_scale, len(sites), self._settings, event.id.random())
+        features = infill_features(charge * self._config.charge_scale, found, self._settings, event.id.random())
         rows = np.concatenate([coords, sites])
         outputs = self._archive(np.column_stack([np.zeros(len(rows), dtype=np.int64), rows]), features)
         probability, energy = (outputs[key].reshape(-1)[len(coords) :] for key in ("active", "energy"))

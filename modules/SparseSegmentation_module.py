@@ -41,6 +41,9 @@ class SparseSegmentation(Producer):
         infilled_in_hits: bool = parameter(
             False, doc="whether pixels that were filled in count in the scores of hits on their wires"
         )
+        mirrored: bool = parameter(
+            False, doc="mean over the image and its mirror images: a little better, in 4 times the network's time"
+        )
         tile: int = parameter(
             0, doc="edge of the tiles that the network sees one by one; 0: the whole image", unit="pixel", minimum=0
         )
@@ -50,7 +53,7 @@ class SparseSegmentation(Producer):
         planes = [self._detector.readout_plane(name) for name in config.planes]
         planes = planes or list(self._detector.active_readout_planes)
         self._scale = config.charge_scale
-        self._tile = config.tile
+        self._tile, self._mirrored = config.tile, config.mirrored
         self._infilled_in_hits = config.infilled_in_hits
         self._archive = load_archive(config.archive, context.device, context.threads)
         self._archive.check(
@@ -68,6 +71,7 @@ class SparseSegmentation(Producer):
             **self._archive.label_meta(config.detector),
             "charge_scale": config.charge_scale,
             "class_factors": config.class_factors,
+            "mirrored": config.mirrored,
         }
         label, process = config.images.label, config.images.process
         facts = {"detector": config.detector, **self._archive.image_facts(config.charge_scale)}
@@ -90,7 +94,7 @@ class SparseSegmentation(Producer):
             self._archive.check_image(pixels.meta, self._scale)
             tiles = tile_numbers((pixels.column, pixels.row), self._tile)
             coords = np.column_stack([tiles, pixels.column, pixels.row])
-            scores = self._archive(coords, self._scale * pixels.adc[:, np.newaxis])["semantic"]
+            scores = self._archive.class_scores(coords, self._scale * pixels.adc[:, np.newaxis], self._mirrored)
             scores = weighted_scores(scores, self._factors)
             meta = {**self._meta, "target": event.key(Pixels, tag).branch}
             labelled = event.put(SemanticScores(scores=scores, label=best_class(scores), meta=meta), name)

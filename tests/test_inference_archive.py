@@ -62,6 +62,26 @@ def test_outputs_belong_to_the_rows(archive):
     np.testing.assert_allclose(archive(COORDS[::-1], FEATURES[::-1])["semantic"], out[::-1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint32])
+def test_mirrored_scores_are_the_mean_over_all_mirror_images(archive, dtype):
+    random = np.random.default_rng(0)
+    coords = np.column_stack([np.zeros(300, int), random.integers(0, 40, (300, 2))]).astype(dtype)
+    features = random.gamma(2, 20, (300, 1)).astype(np.float32)
+    plain, mean = archive.class_scores(coords, features), archive.class_scores(coords, features, mirrored=True)
+    np.testing.assert_array_equal(plain, archive(coords, features)["semantic"])
+    expected = np.zeros((300, 2))
+    for wire in (1, -1):
+        for row in (1, -1):
+            turned = np.column_stack([coords[:, 0], wire * coords[:, 1].astype(int), row * coords[:, 2].astype(int)])
+            expected += archive(turned, features)["semantic"] / 4
+    assert mean.dtype == np.float32
+    np.testing.assert_allclose(mean, expected, atol=1e-6)
+    assert abs(mean - plain).max() > 1e-4
+    assert archive.class_scores(coords[:0], features[:0], mirrored=True).shape == (0, 2)
+    with pytest.raises(InputError, match="integers"):
+        archive.class_scores(coords.astype(float), features, mirrored=True)
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.uint32, np.int64])
 def test_any_integers_will_do(archive, dtype):
     coords = np.abs(COORDS)

@@ -20,9 +20,9 @@ _FIRST_LOGIT = -3.0
 class InfillUResNet(Network):
     """A sparse U-ResNet over the measured sites and the candidate sites of dead regions, with two heads.
 
-    Features (N, 2): charge or energy (of candidates what they are filled with), and 1 for a candidate, 0 for a measured
-    site. The first is scaled by :class:`~larmlreco.models.uresnet.InputScaling`; what is below 0 (the filling -1) keeps
-    its distance from 0. ``energy_unit`` is a typical charge or energy of a site.
+    Features (N, C), C = ``in_channels``: charge or energy (of candidates what they are filled with), 1 for a candidate,
+    0 for a measured site, and any more. The first is scaled by :class:`~larmlreco.models.uresnet.InputScaling`; what is
+    below 0 (the filling -1) keeps its distance from 0. ``energy_unit`` is a typical charge or energy of a site.
 
     Output, see ``meanings``, for every row; those of measured sites mean nothing. :meth:`raw` gives ``active`` (N, 1)
     before the logistic function and ``energy`` (N, 1) as :meth:`forward` does.
@@ -56,8 +56,8 @@ class InfillUResNet(Network):
     ) -> None:
         super().__init__()
         check_shape(dimension, depth)
-        if in_channels != _FEATURES:
-            raise ValueError(f"sites have two features, charge and is_candidate; got {in_channels}")
+        if in_channels < _FEATURES:
+            raise ValueError(f"sites have at least the features charge and is_candidate; got {in_channels}")
         if energy_unit <= 0.0:
             raise ValueError(f"energy_unit must be above 0; got {energy_unit}")
         self.dimension = dimension
@@ -73,7 +73,7 @@ class InfillUResNet(Network):
         nn.init.constant_(self.active.bias, _FIRST_LOGIT)
 
     def raw(self, coords: Tensor, features: Tensor) -> dict[str, Tensor]:
-        """``active`` (N, 1), log-odds, and ``energy`` (N, 1), for coords (N, 1+D) int64 and features (N, 2).
+        """``active`` (N, 1), log-odds, and ``energy`` (N, 1), for coords (N, 1+D) int64 and features (N, C).
 
         Raises ``ValueError`` for input of another shape or type, features that are not finite, or coordinates
         that span too large a box.

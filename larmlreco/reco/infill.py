@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from larmlreco.geometry import Detector
 from larmlreco.products import Pixels, Voxels
+from larmlreco.reco.infill_lines import LINE_FEATURES, line_features
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -25,7 +26,7 @@ Bools = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.integer[Any]]
 
 FEATURES: tuple[str, ...] = ("charge", "is_candidate")
-"""Columns of :func:`infill_features`; the first is charge (ADC) of pixels, energy (MeV) of voxels."""
+"""First columns of :func:`infill_features`; the first is charge (ADC) of pixels, energy (MeV) of voxels."""
 
 # The direction of charge at a border: away from the middle of its neighbours.
 _NEIGHBOURS, _NEIGHBOUR_RADIUS = 24, 8.0
@@ -46,7 +47,8 @@ class CandidateSettings:
     ``partners`` and ``partner_reach``: a line leads to the nearest partners within this length whatever the direction
     of the charge. ``halo``: dead sites this near (largest difference of a coordinate) to charge at a border are
     candidates; ``width``: the same for lines and cones. ``extension``: length of the cones that continue charge;
-    ``opening``: how far they have opened at their end. ``pair_limit``: most lines of an event, the shortest.
+    ``opening``: how far they have opened at their end. ``pair_limit``: most lines of an event, the shortest. ``lines``:
+    the network also gets the features of :mod:`larmlreco.reco.infill_lines`.
     """
 
     reach: int = 40
@@ -59,6 +61,12 @@ class CandidateSettings:
     partners: int = 3
     partner_reach: int = 16
     pair_limit: int = 10_000
+    lines: bool = False
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns of :func:`infill_features`."""
+        return FEATURES + (LINE_FEATURES if self.lines else ())
 
     def __post_init__(self) -> None:
         lengths = (self.reach, self.partners, self.partner_reach, self.halo, self.width, self.extension, self.opening)
@@ -211,11 +219,13 @@ def gap_widths(coords: Index, dead: DeadRegion, most: int = 100) -> Int64:
 class FoundCandidates:
     """Candidate ``sites`` (M, D), sorted by their coordinates, distinct, none measured.
 
-    ``limited``: some were left out, see :class:`CandidateSettings`.
+    ``limited``: some were left out, see :class:`CandidateSettings`; ``lines`` (M, 2), or (M, 0) where they were not
+    asked for: see :func:`larmlreco.reco.infill_lines.line_features`.
     """
 
     sites: Int64
     limited: bool
+    lines: Float32
 
 
 def plane_candidates(
@@ -241,27 +251,30 @@ def voxel_candidates(
 
 def infill_features(
     charge: npt.ArrayLike,
-    n_candidates: int,
+    found: FoundCandidates,
     settings: CandidateSettings = CandidateSettings(),
     random: np.random.Generator | None = None,
 ) -> Float32:
-    """Features (N + M, 2) of measured sites with ``charge`` (N,) and of the M candidates after them (``FEATURES``).
+    """Features (N + M, C) of measured sites with ``charge`` (N,) and of the M candidates after them.
 
-    ``random`` draws the values of candidates where the settings ask for that; by default from a fixed seed.
+    Their names are ``settings.features``; lines are 0 on measured sites. ``random`` draws the values of candidates
+    where the settings ask for that; by default from a fixed seed.
     """
-    measured = np.asarray(charge, dtype=np.float32)
+    measured, n_candidates = np.asarray(charge, dtype=np.float32), len(found.sites)
     values = np.full(n_candidates, -1 if settings.value == "minus_one" else 0, dtype=np.float32)
     if settings.value == "random" and len(measured):
         values = (random or np.random.default_rng(0)).choice(measured, n_candidates)
     flag = np.repeat(np.array([0, 1], dtype=np.float32), [len(measured), n_candidates])
-    return np.column_stack([np.concatenate([measured, values]), flag])
+    lines = np.concatenate([np.zeros((len(measured), found.lines.shape[1]), dtype=np.float32), found.lines])
+    return np.column_stack([np.concatenate([measured, values]), flag, lines])
 
 
 def _candidates(coords: Index, dead: DeadRegion, settings: CandidateSettings, dimension: int) -> FoundCandidates:
     sites = np.asarray(coords)
     if sites.ndim != 2 or sites.shape[1] != dimension or sites.dtype.kind not in "iu":
         raise ValueError(f"coordinates must be integers (N, {dimension}); got {sites.dtype} {sites.shape}")
-    none = FoundCandidates(np.zeros((0, dimension), dtype=np.int64), False)
+    n_lines = len(LINE_FEATURES) if settings.lines else 0
+    none = FoundCandidates(np.zeros((0, dimension), dtype=np.int64), False, np.zeros((0, n_lines), dtype=np.float32))
     if not len(sites):
         return none
     margin = settings.reach + settings.halo + settings.extension + settings.opening + settings.width
@@ -272,9 +285,10 @@ def _candidates(coords: Index, dead: DeadRegion, settings: CandidateSettings, di
     if not len(border):
         return none
     direction = _directions(border, sites)
-    lines, limited = _between(border, direction, dead, settings)
+    pairs, limited = _between(border, direction, dead, settings)
+    between = _lines(border[pairs[:, 0]], border[pairs[:, 1]] - border[pairs[:, 0]])
     onward = _onward(border, direction, dead, settings)
-    paths = keys.sites(np.unique(keys.of(np.concatenate([lines, onward]))))
+    paths = keys.sites(np.unique(keys.of(np.concatenate([between, onward]))))
     around = np.concatenate([_dilated(paths, settings.width), _dilated(border, settings.halo)])
     found = keys.sites(np.setdiff1d(keys.of(around), measured))
     found = found[dead.contains(found)]
@@ -282,7 +296,10 @@ def _candidates(coords: Index, dead: DeadRegion, settings: CandidateSettings, di
         distance, _ = cKDTree(border).query(found)
         found = found[np.sort(np.argsort(distance, kind="stable")[: settings.limit])]
         limited = True
-    return FoundCandidates(found, limited)
+    lines = np.zeros((len(found), 0), dtype=np.float32)
+    if settings.lines:
+        lines = line_features(sites, found, border, pairs, direction, settings.extension)
+    return FoundCandidates(found, limited, lines)
 
 
 @dataclass(frozen=True)
@@ -334,7 +351,7 @@ def _directions(border: Int64, sites: Int64) -> Float64:
 
 
 def _between(border: Int64, direction: Float64, dead: DeadRegion, settings: CandidateSettings) -> tuple[Int64, bool]:
-    """Sites on the lines between sites at borders that lead through a dead region, and whether there were too many.
+    """Pairs (P, 2) of sites at borders with a dead region between them, and whether there were too many.
 
     A line is drawn to the nearest partners, and to those that lie ahead where both sites continue the charge.
     """
@@ -352,12 +369,10 @@ def _between(border: Int64, direction: Float64, dead: DeadRegion, settings: Cand
     for end, sign in ((0, 1.0), (1, -1.0)):
         ahead &= sign * (step * direction[pairs[:, end]]).sum(axis=1) >= _AHEAD * length
     wanted = ahead | (length <= settings.partner_reach) & _nearest(pairs, length, len(border), settings.partners)
-    pairs, step, length = pairs[wanted], step[wanted], length[wanted]
+    pairs, length = pairs[wanted], length[wanted]
     limited = reach < settings.reach or len(pairs) > settings.pair_limit
-    if len(pairs) > settings.pair_limit:
-        shortest = np.lexsort((pairs[:, 1], pairs[:, 0], length))[: settings.pair_limit]
-        pairs, step = pairs[shortest], step[shortest]
-    return _lines(border[pairs[:, 0]], step), limited
+    shortest = np.lexsort((pairs[:, 1], pairs[:, 0], length))[: settings.pair_limit]
+    return pairs[shortest], limited
 
 
 def _nearest(pairs: Int64, length: Float64, n: int, partners: int) -> Bools:

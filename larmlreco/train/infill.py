@@ -32,7 +32,7 @@ Float32 = npt.NDArray[np.float32]
 class InfillImage:
     """An image with dead regions: measured sites, then candidates, and what the regions truly hold.
 
-    ``coords`` (N+M, D), ``features`` (N+M, 2), ``target`` (M,) true charge of the candidates, 0: empty; ``width`` (M,):
+    ``coords`` (N+M, D), ``features`` (N+M, C), ``target`` (M,) true charge of the candidates, 0: empty; ``width`` (M,):
     width in sites of their region. ``whole``: the image as it was; ``hidden_width`` of its sites: that of the region
     that hides them, 0: they are measured.
     """
@@ -78,15 +78,15 @@ def hide(
     if coords.shape[1] == 2:
         last = int(coords[:, 0].max()) + regions.most_width
         wires = np.column_stack([np.arange(last + 1), np.zeros(last + 1, np.int64)])
-        found = plane_candidates(measured, dead.contains(wires), settings).sites
+        found = plane_candidates(measured, dead.contains(wires), settings)
     else:
-        found = voxel_candidates(measured, dead, settings).sites
-    at = match_sites(found, coords[hidden])
+        found = voxel_candidates(measured, dead, settings)
+    at = match_sites(found.sites, coords[hidden])
     return InfillImage(
-        np.concatenate([measured, found]),
-        infill_features(charge[~hidden], len(found), settings, random),
+        np.concatenate([measured, found.sites]),
+        infill_features(charge[~hidden], found, settings, random),
         np.where(at >= 0, np.append(charge[hidden], 0)[at], 0).astype(np.float32),
-        dead.widths(found).astype(np.int64),
+        dead.widths(found.sites).astype(np.int64),
         image,
         width,
     )
@@ -106,7 +106,7 @@ def match_sites(sites: Int64, others: Int64) -> Int64:
 
 @dataclass(frozen=True)
 class InfillBatch:
-    """Images one after another: ``coords`` (N, 1+D), ``features`` (N, 2); ``target`` (K,) of the candidate rows."""
+    """Images one after another: ``coords`` (N, 1+D), ``features`` (N, C); ``target`` (K,) of the candidate rows."""
 
     coords: Tensor
     features: Tensor

@@ -10,7 +10,7 @@ from larmlreco.card import Feature, ModelCard
 from larmlreco.framework.parameters import Origin, ParameterSet, parameter
 from larmlreco.geometry import detector
 from larmlreco.models.checkpoint import Architecture, Checkpoint
-from larmlreco.reco.infill import CandidateSettings
+from larmlreco.reco.infill import FEATURES, CandidateSettings
 from larmlreco.train.augment import Augmentation
 from larmlreco.train.dead_regions import RegionSettings
 from larmlreco.train.infill import InfillTrainer
@@ -64,6 +64,7 @@ class CandidateParameters(ParameterSet):
     partners: int = parameter(3, doc="nearest partners to which lines lead whatever the direction", minimum=0)
     partner_reach: int = parameter(16, doc="longest of these lines", minimum=0)
     pair_limit: int = parameter(10_000, doc="most lines of an image, the shortest", minimum=1)
+    lines: bool = parameter(False, doc="the network also gets the lengths in candidates of lines fitted to charge")
 
 
 class InfillTrainingParameters(LoopParameters):
@@ -95,7 +96,12 @@ def make_infill_trainer(
     """
     with Processes(device).first_before_others():
         data = image_data(config.data, origin, TASK)
-    params: Mapping[str, Any] = {"dimension": data.dimension, **config.model.params}
+    candidates = CandidateSettings(**dict(config.candidates))
+    params: Mapping[str, Any] = {
+        "dimension": data.dimension,
+        "in_channels": len(candidates.features),
+        **config.model.params,
+    }
     network = config.begin(config.model.network(params, config.seed))
     unit = float(getattr(network, "energy_unit", 1.0))
     loss = InfillLoss(config.loss.kind, config.loss.energy_weight, unit)
@@ -116,7 +122,7 @@ def make_infill_trainer(
             "candidates": dict(config.candidates),
             "note": config.note,
         },
-        **{**data.card, "features": (*data.card["features"], Feature("is_candidate", "flag"))},
+        **{**data.card, "features": (*data.card["features"], *map(_feature, candidates.features[1:]))},
     )
     return InfillTrainer(
         Checkpoint(Architecture(config.model.name, params), card),
@@ -126,13 +132,17 @@ def make_infill_trainer(
         config.plan(),
         Augmentation(**{**dict(config.augmentation), "flip_axes": tuple(config.augmentation.flip_axes)}),
         RegionSettings(**dict(config.regions)),
-        CandidateSettings(**dict(config.candidates)),
+        candidates,
         loss,
         int(NARROW / _pitch(data) + 1e-6),
         Path(config.output),
         device,
         config.threshold,
     )
+
+
+def _feature(name: str) -> Feature:
+    return Feature(name, "flag" if name in FEATURES else "site")
 
 
 def _pitch(data: ImageData) -> float:

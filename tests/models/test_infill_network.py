@@ -162,7 +162,7 @@ def test_an_archive_gives_the_outputs_of_the_network_in_another_process(engine, 
     ("params", "message"),
     [
         ({"energy_unit": 0.0}, r"energy_unit must be above 0; got 0\.0"),
-        ({"in_channels": 1}, "sites have two features, charge and is_candidate; got 1"),
+        ({"in_channels": 1}, "sites have at least the features charge and is_candidate; got 1"),
         ({"filters": 0}, "filters must be at least 1; got 0"),
         ({"depth": 0}, "depth must be at least 1; got 0"),
         ({"dimension": 4}, "dimension must be 2 or 3; got 4"),

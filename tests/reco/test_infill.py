@@ -12,6 +12,7 @@ from larmlreco.reco.infill import (
     DeadAnywhere,
     DeadBoxes,
     DeadWires,
+    FoundCandidates,
     dead_boxes,
     dead_voxels,
     gap_widths,
@@ -148,13 +149,18 @@ def test_empty_images_single_sites_and_wrong_shapes() -> None:
 
 
 def test_features_say_what_is_measured() -> None:
-    features = infill_features([3.0, 4.0], 2)
+    def some(n: int, n_lines: int = 0) -> FoundCandidates:
+        return FoundCandidates(np.zeros((n, 3), dtype=np.int64), False, np.full((n, n_lines), 0.5, dtype=np.float32))
+
+    features = infill_features([3.0, 4.0], some(2))
     assert features.tolist() == [[3, 0], [4, 0], [0, 1], [0, 1]]
     assert features.dtype == np.float32
-    assert infill_features([3.0], 2, CandidateSettings(value="minus_one"))[1:].tolist() == [[-1, 1], [-1, 1]]
-    drawn = infill_features([3.0, 4.0], 50, CandidateSettings(value="random"), np.random.default_rng(1))
+    assert infill_features([3.0], some(2), CandidateSettings(value="minus_one"))[1:].tolist() == [[-1, 1], [-1, 1]]
+    drawn = infill_features([3.0, 4.0], some(50), CandidateSettings(value="random"), np.random.default_rng(1))
     assert set(drawn[2:, 0].tolist()) == {3.0, 4.0}
-    assert infill_features([], 1, CandidateSettings(value="random")).tolist() == [[0, 1]]
+    assert infill_features([], some(1), CandidateSettings(value="random")).tolist() == [[0, 1]]
+    assert infill_features([3.0], some(1, 2)).tolist() == [[3, 0, 0, 0], [0, 1, 0.5, 0.5]]
+    assert CandidateSettings(lines=True).features == ("charge", "is_candidate", "across", "onward")
 
 
 @pytest.mark.parametrize("seed", range(3))
