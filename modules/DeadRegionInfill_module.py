@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from larmlreco.errors import ConfigurationError, InputError
-from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
+from larmlreco.framework import Event, ModuleContext, Producer, parameter
+from larmlreco.framework.dead import DeadVoxelParameters, check_geometry, status_input
 from larmlreco.geometry import Detector, ReadoutPlane, detector
 from larmlreco.images import DeadChannelFinder
 from larmlreco.inference import load_archive
@@ -22,13 +23,10 @@ from larmlreco.products import (
     ProductKey,
     Voxels,
 )
+from larmlreco.reco.dead import DeadAnywhere, DeadRegion, DeadVoxelFinder
 from larmlreco.reco.infill import (
     CandidateSettings,
-    DeadAnywhere,
-    DeadRegion,
     FoundCandidates,
-    dead_boxes,
-    dead_voxels,
     infill_features,
     plane_candidates,
     voxel_candidates,
@@ -50,7 +48,7 @@ class DeadRegionInfill(Producer):
     that fewer than ``min_planes`` planes see), from boxes in the configuration, or from ``DeadRegions``.
     """
 
-    class Parameters(ParameterSet):
+    class Parameters(DeadVoxelParameters):
         """Parameters of DeadRegionInfill."""
 
         archive: str = parameter("infill_uboone.ts", doc="TorchScript archive: a path, or a shipped one's name")
@@ -68,21 +66,11 @@ class DeadRegionInfill(Producer):
         charge_scale: float = parameter(
             1.0, doc="factor from the images' charge to that of the archive's training", minimum=1e-9
         )
-        channel_status: InputTag | None = parameter(None, doc="status of channels, to know which are dead")
-        dead_channels: list[int] = parameter([], doc="more dead channels", minimum=0)
         silent_is_dead: bool = parameter(
             True, doc="planes without a status: take wires that have no pixel in an event as dead there"
         )
         longest_silent: int = parameter(
             32, doc="runs of more silent wires are not dead; 0: they are", unit="wire", minimum=0
-        )
-        geometry: str | None = parameter(None, doc="voxels: geometry of the channels; @nil: channels tell nothing")
-        min_planes: int = parameter(2, doc="voxels: a voxel that fewer planes see is dead", minimum=1, maximum=3)
-        dead_regions: list[list[float]] = parameter(
-            [],
-            doc="voxels: boxes where nothing is seen: low x, y, z and high x, y, z",
-            unit="cm",
-            check=lambda v: None if all(len(box) == 6 for box in v) else "six numbers a box",
         )
         regions: InputTag | None = parameter(None, doc="voxels: boxes where nothing is seen (DeadRegions)")
         threshold: float | None = parameter(
@@ -112,9 +100,7 @@ class DeadRegionInfill(Producer):
         tag = config.input
         kind: type[Pixels | Voxels] = Pixels if self._planes else Voxels
         self._images = {name: self.consumes(kind, InputTag(tag.label, name, tag.process)) for name in names}
-        self._status = self._regions = None
-        if config.channel_status is not None:
-            self._status = self.consumes(ChannelStatus, config.channel_status, optional=True)
+        self._status, self._regions = status_input(self, config), None
         if config.regions is not None:
             self._regions = self.consumes(DeadRegions, config.regions)
         self._finder = DeadChannelFinder(
@@ -124,10 +110,8 @@ class DeadRegionInfill(Producer):
             None if config.channel_status is None else str(config.channel_status),
             config.longest_silent,
         )
-        self._geometry: Detector | None = None
-        if not self._planes:
-            self._prepare_voxels(config, context)
-        self._seen: tuple[bytes, DeadRegion] | None = None
+        geometry = None if self._planes else self._voxel_geometry(config, context)
+        self._dead = DeadVoxelFinder(config.dead_regions, geometry, config.min_planes)
         self._told: set[str] = set()
         self._filled, self._merged = {}, {}
         for name in names:
@@ -146,20 +130,18 @@ class DeadRegionInfill(Producer):
                     f'{context.label}.{name}: only for input_type "Voxels"; planes need channel_status or dead_channels'
                 )
 
-    def _prepare_voxels(self, config: Parameters, context: ModuleContext) -> None:
+    def _voxel_geometry(self, config: Parameters, context: ModuleContext) -> Detector | None:
+        check_geometry(config, context)
         if config.geometry is not None:
-            self._geometry = detector(config.geometry)
-            self._geometry.check_channels(config.dead_channels, "dead channels")
-        elif config.channel_status is not None or config.dead_channels:
-            raise ConfigurationError(
-                f"{context.label}.geometry: channels tell which voxels are dead through a geometry; "
-                'expected its name, for example "microboone"'
-            )
-        elif not config.dead_regions and config.regions is None:
+            geometry = detector(config.geometry)
+            geometry.check_channels(config.dead_channels, "dead channels")
+            return geometry
+        if not config.dead_regions and config.regions is None:
             raise ConfigurationError(
                 f"{context.label}: nothing says where voxels are dead; expected geometry with channel_status or "
                 "dead_channels, dead_regions, or regions"
             )
+        return None
 
     def _load(self, config: Parameters, context: ModuleContext) -> None:
         self._archive = load_archive(config.archive, context.device, context.threads)
@@ -269,20 +251,13 @@ class DeadRegionInfill(Producer):
         """Where voxels are dead in an event."""
         if not len(voxels.pitch) or not len(voxels.origin):
             return DeadAnywhere(())
-        origin, pitch = voxels.origin[0].astype(np.float64), float(voxels.pitch[0])
-        boxes = np.array(self._config.dead_regions, dtype=np.float64).reshape(-1, 2, 3)
-        regions: list[DeadRegion] = [dead_boxes(boxes[:, 0], boxes[:, 1], origin, pitch)]
+        boxes = np.zeros((0, 2, 3))
         if self._regions is not None:
             given = event.get(DeadRegions, self._regions)
-            regions.append(dead_boxes(given.low, given.high, origin, pitch))
-        if self._geometry is not None:
-            channels = self._finder.find(status)
-            what = channels.tobytes() + origin.tobytes()
-            if self._seen is None or self._seen[0] != what:
-                dead = dead_voxels(self._geometry, channels, origin, pitch, self._config.min_planes)
-                self._seen = what, dead
-            regions.append(self._seen[1])
-        return DeadAnywhere(tuple(regions))
+            boxes = np.stack([given.low, given.high], axis=1)
+        return self._dead.find(
+            self._finder.find(status), voxels.origin[0], float(voxels.pitch[0]), boxes, voxels.meta.get("tpc")
+        )
 
     def _scored(
         self, event: Event, name: str, coords: Int64, charge: Float32, found: FoundCandidates

@@ -22,7 +22,7 @@ from larmlreco.products import (
     TrueLabels,
     Voxels,
 )
-from larmlreco.reco.infill import DeadRegion, DeadWires, dead_boxes, gap_widths
+from larmlreco.reco.dead import DeadRegion, DeadWires, dead_boxes, gap_widths
 
 Int64 = npt.NDArray[np.int64]
 

@@ -6,10 +6,14 @@ from typing import Literal
 import numpy as np
 
 from larmlreco.framework import Event, ModuleContext, Producer, parameter
+from larmlreco.framework.dead import DeadVoxelParameters, check_geometry, status_input
 from larmlreco.framework.labelled import LabelledParameters, labelled_inputs
+from larmlreco.geometry import detector
+from larmlreco.images import DeadChannelFinder
 from larmlreco.labels import SEMANTIC_NAMES
-from larmlreco.products import Assns, Clusters, Michels, TrueLabels, Voxels
+from larmlreco.products import Assns, ChannelStatus, Clusters, Michels, SpacePoints, TrueLabels, Voxels
 from larmlreco.reco.clustering_places import CANONICAL, Places, canonical_labels, members
+from larmlreco.reco.dead import DeadVoxelFinder
 from larmlreco.reco.michel import FoundMichels, Int64, Surroundings, find_michels
 from larmlreco.reco.michel_options import MichelOptions
 from larmlreco.reco.michel_products import michel_clusters, michel_rows
@@ -22,7 +26,7 @@ class MichelFinder(Producer):
     points, with the image's instance.
     """
 
-    class Parameters(LabelledParameters):
+    class Parameters(LabelledParameters, DeadVoxelParameters):
         """Parameters of MichelFinder."""
 
         published: bool = parameter(
@@ -68,16 +72,18 @@ class MichelFinder(Producer):
             unit="cm",
             check=lambda v: None if len(v) in (0, 6) else "six numbers",
         )
-        dead_regions: list[list[float]] = parameter(
-            [],
-            doc="boxes where nothing is seen: low x, y, z and high x, y, z",
-            unit="cm",
-            check=lambda v: None if all(len(box) == 6 for box in v) else "six numbers a box",
-        )
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
         self._config = config
         (self._kind, self._label_kind), self._images = labelled_inputs(self, config, CANONICAL)
+        check_geometry(config, context)
+        self._status = status_input(self, config)
+        geometry = None if config.geometry is None else detector(config.geometry)
+        if geometry is not None:
+            geometry.check_channels(config.dead_channels, "dead channels")
+        expected = None if config.channel_status is None else str(config.channel_status)
+        self._channels = DeadChannelFinder(config.dead_channels, False, context.log, expected)
+        self._dead = DeadVoxelFinder(config.dead_regions, geometry, config.min_planes)
         for name in config.images:
             self.produces(Michels, name)
             self.produces(Clusters, name)
@@ -85,11 +91,11 @@ class MichelFinder(Producer):
 
     def produce(self, event: Event) -> None:
         """Find the Michel electrons of one event."""
+        status = None if self._status is None else event.find(ChannelStatus, self._status)
         for name, (tag, labels_tag) in self._images.items():
             product = event.get(self._kind, tag)
             branch = event.key(self._kind, tag).branch
             labels = event.get(self._label_kind, labels_tag)
-            size = product.meta.get("size")
             places = (
                 Places.of_voxels(product)
                 if isinstance(product, Voxels)
@@ -101,7 +107,7 @@ class MichelFinder(Producer):
                 places.charge,
                 self._options(places.pitch),
                 scores=None if isinstance(labels, TrueLabels) else labels.scores[places.first],
-                surroundings=self._surroundings(places, size),
+                surroundings=self._surroundings(places, product, status),
             )
             self._put(event, name, places, found, branch)
 
@@ -112,17 +118,22 @@ class MichelFinder(Producer):
             return replace(options, photon_length=0.0)
         return replace(options, photon_length=options.photon_length / pitch)
 
-    def _surroundings(self, places: Places, size: int | None) -> Surroundings:
+    def _surroundings(
+        self, places: Places, product: Voxels | SpacePoints, status: ChannelStatus | None
+    ) -> Surroundings:
         def voxel(corner: list[float]) -> Int64:
             return np.floor((np.array(corner) - places.origin) / places.pitch).astype(np.int64)
 
-        low = high = None
+        low = high = dead = None
+        size = product.meta.get("size")
         if self._config.volume:
             low, high = voxel(self._config.volume[:3]), voxel(self._config.volume[3:])
         elif size is not None:
             low, high = np.zeros(3, dtype=np.int64), np.full(3, size - 1)
-        boxes = [np.stack([voxel(box[:3]), voxel(box[3:])]) for box in self._config.dead_regions]
-        return Surroundings(low, high, np.stack(boxes) if boxes else None)
+        if self._config.dead_regions or self._config.geometry is not None:
+            channels, tpc = self._channels.find(status), product.meta.get("tpc")
+            dead = self._dead.find(channels, places.origin, places.pitch, tpc=tpc)
+        return Surroundings(low, high, dead)
 
     def _put(self, event: Event, name: str, places: Places, found: FoundMichels, branch: str) -> None:
         meta = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco", "target": branch}

@@ -6,7 +6,7 @@ from larmlreco.errors import ConfigurationError
 from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
 from larmlreco.images.mask import random_slabs, rows_of
 from larmlreco.products import Assns, DeadRegions, InputTag, Voxels
-from larmlreco.reco.infill import dead_boxes
+from larmlreco.reco.dead import dead_boxes
 
 
 class RegionMask(Producer):

@@ -9,14 +9,14 @@ ends inside. The number of candidates so grows with the charge at the borders, n
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from larmlreco.geometry import Detector
 from larmlreco.products import Pixels, Voxels
+from larmlreco.reco.dead import DeadRegion, DeadWires
 from larmlreco.reco.infill_lines import LINE_FEATURES, line_features
 
 Int64 = npt.NDArray[np.int64]
@@ -74,145 +74,6 @@ class CandidateSettings:
             raise ValueError(f"lengths and partners must be 0 or more, limits 1 or more; got {self}")
         if self.value not in ("zero", "random", "minus_one"):
             raise ValueError(f"value must be zero, random or minus_one; got {self.value!r}")
-
-
-class DeadRegion(Protocol):
-    """Where nothing is seen."""
-
-    def contains(self, coords: Int64) -> Bools:
-        """Whether sites (K, D) are dead (K,)."""
-
-
-@dataclass(frozen=True)
-class DeadWires:
-    """Dead wires of a plane image: ``dead`` (n_wires,) by the first coordinate; rows lie in [0, ``n_rows``), 0: any."""
-
-    dead: Bools
-    n_rows: int = 0
-
-    def contains(self, coords: Int64) -> Bools:
-        """Whether pixels (K, 2), wire and row, are dead (K,)."""
-        wire = coords[:, 0]
-        inside = (wire >= 0) & (wire < len(self.dead))
-        if self.n_rows:
-            inside &= (coords[:, 1] >= 0) & (coords[:, 1] < self.n_rows)
-        return np.asarray(inside & np.append(self.dead, False)[np.where(inside, wire, -1)])
-
-
-@dataclass(frozen=True)
-class DeadBoxes:
-    """Boxes of dead sites: ``low`` and ``high`` (B, D), both included."""
-
-    low: Int64
-    high: Int64
-
-    def contains(self, coords: Int64) -> Bools:
-        """Whether sites (K, D) lie in a box (K,)."""
-        found = np.zeros(len(coords), dtype=np.bool_)
-        axes = [np.ascontiguousarray(axis) for axis in coords.T]
-        for low, high in zip(self.low, self.high, strict=True):
-            inside = np.ones(len(coords), dtype=np.bool_)
-            for axis, first, last in zip(axes, low, high, strict=True):
-                inside &= (axis >= first) & (axis <= last)
-            found |= inside
-        return found
-
-
-@dataclass(frozen=True)
-class DeadVoxels:
-    """Voxels of a detector that too few of its planes see; made by :func:`dead_voxels`.
-
-    ``tpc`` (nx,): row in ``dead`` of the TPC that a voxel's x lies in, -1: none; ``dead`` (TPCs, ny, nz).
-    """
-
-    tpc: Int64
-    dead: Bools
-
-    def contains(self, coords: Int64) -> Bools:
-        """Whether voxels (K, 3) are dead (K,); those outside the detector are not."""
-        shape = np.array([len(self.tpc), *self.dead.shape[1:]])
-        inside = np.flatnonzero(((coords >= 0) & (coords < shape)).all(axis=1))
-        x, y, z = coords[inside].T
-        found = np.zeros(len(coords), dtype=np.bool_)
-        found[inside] = (self.tpc[x] >= 0) & self.dead[self.tpc[x], y, z]
-        return found
-
-
-@dataclass(frozen=True)
-class DeadAnywhere:
-    """What is dead in any of several regions."""
-
-    regions: tuple[DeadRegion, ...]
-
-    def contains(self, coords: Int64) -> Bools:
-        """Whether sites (K, D) are dead (K,)."""
-        found = np.zeros(len(coords), dtype=np.bool_)
-        for region in self.regions:
-            found |= region.contains(coords)
-        return found
-
-
-def dead_boxes(low: npt.ArrayLike, high: npt.ArrayLike, origin: npt.ArrayLike, pitch: float) -> DeadBoxes:
-    """Boxes with corners ``low`` and ``high`` (B, 3) in cm as voxels: dead are those whose middle lies inside.
-
-    ``origin`` (3,): corner of voxel (0, 0, 0), in cm; ``pitch``: edge of a voxel, in cm.
-    """
-    corners = [np.asarray(corner, dtype=np.float64).reshape(-1, 3) for corner in (low, high)]
-    first, last = ((corner - np.asarray(origin, dtype=np.float64)) / pitch - 0.5 for corner in corners)
-    return DeadBoxes(np.ceil(first).astype(np.int64), np.floor(last).astype(np.int64))
-
-
-def dead_voxels(
-    detector: Detector, dead_channels: Index, origin: npt.ArrayLike, pitch: float, min_planes: int = 2
-) -> DeadVoxels:
-    """Voxels of which fewer than ``min_planes`` planes have a live wire nearest to their middle.
-
-    ``dead_channels`` (N,), beside those without electronics; ``origin`` (3,): corner of voxel (0, 0, 0), in cm;
-    ``pitch``: edge of a voxel, in cm. Voxels outside the active volumes are not dead. Raises ``InputError`` for a
-    channel outside the geometry.
-    """
-    detector.check_channels(dead_channels, "dead channels")
-    alive = np.ones(detector.n_channels + 1, dtype=np.bool_)
-    alive[np.concatenate([np.asarray(dead_channels, dtype=np.int64), detector.unread_channels])] = False
-    alive[-1] = False
-    start = np.asarray(origin, dtype=np.float64)
-    tpcs = [(tpc, tpc.active) for tpc in detector.tpcs if tpc.active is not None]
-    high = np.max([active[:, 1] for _, active in tpcs], axis=0)
-    shape = np.maximum(np.ceil((high - start) / pitch - 1e-6).astype(np.int64), 1)
-    x, y, z = (first + (np.arange(n) + 0.5) * pitch for first, n in zip(start, shape, strict=True))
-    of_x = np.full(shape[0], -1, dtype=np.int64)
-    dead = np.zeros((len(tpcs), shape[1], shape[2]), dtype=np.bool_)
-    for number, (tpc, active) in enumerate(tpcs):
-        of_x[(x > active[0, 0]) & (x < active[0, 1])] = number
-        rows, columns = ((a > active[i, 0]) & (a < active[i, 1]) for i, a in ((1, y), (2, z)))
-        seen = np.zeros((int(rows.sum()), int(columns.sum())), dtype=np.int64)
-        for plane in tpc.planes:
-            wire = plane.nearest_wire(y[rows][:, np.newaxis], z[columns])
-            seen += alive[np.append(plane.channels, detector.n_channels)[wire]]
-        dead[number][np.ix_(rows, columns)] = seen < min_planes
-    return DeadVoxels(of_x, dead)
-
-
-def gap_widths(coords: Index, dead: DeadRegion, most: int = 100) -> Int64:
-    """Width (K,) in sites of the dead region around sites (K, D): the least number of dead ones in a row along an axis.
-
-    0 for a site that is not dead; runs end at ``most``.
-    """
-    sites = np.asarray(coords, dtype=np.int64)
-    width = np.where(dead.contains(sites), most, 0)
-    for axis in range(sites.shape[1]):
-        run = np.where(width > 0, 1, 0)
-        for sign in (-1, 1):
-            going = np.flatnonzero(run)
-            for step in range(1, most):
-                ahead = sites[going]
-                ahead[:, axis] += sign * step
-                going = going[dead.contains(ahead)]
-                if not len(going):
-                    break
-                run[going] += 1
-        width = np.minimum(width, run)
-    return width
 
 
 @dataclass(frozen=True)

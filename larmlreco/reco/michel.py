@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from larmlreco.labels import Semantic
 from larmlreco.products import MichelFlag
 from larmlreco.reco.clustering_dbscan import connected_pieces, dbscan
+from larmlreco.reco.dead import DeadRegion
 from larmlreco.reco.michel_muon import MuonEnds
 from larmlreco.reco.michel_options import MichelOptions, min_samples
 from larmlreco.reco.ways import unit
@@ -34,11 +35,11 @@ _DEFAULT = MichelOptions()
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What bounds the voxels: ``low`` and ``high`` (3,), first and last voxel, and dead boxes (K, 2, 3) likewise."""
+    """What bounds the voxels: ``low`` and ``high`` (3,), first and last voxel; and where voxels are dead."""
 
     low: Int64 | None = None
     high: Int64 | None = None
-    dead: Int64 | None = None
+    dead: DeadRegion | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class _Finder:
             options = replace(options, max_gap=0, max_dead_gap=0, bridge=0, crossings=False, short_muons=False)
         self.options = options
         self.around = surroundings
-        self.dead = None if surroundings.dead is None or len(surroundings.dead) == 0 else surroundings.dead
+        self.dead = surroundings.dead
         self.min_samples = min_samples(voxels, label, options.eps, options.thickness)
         self.michel = self._clusters(Semantic.MICHEL, self.min_samples[0])
         self.mip = self._clusters(Semantic.MIP, self.min_samples[1])
@@ -238,7 +239,7 @@ class _Finder:
             there = span > step
             part = step / span[there][:, np.newaxis]
             place = np.rint(self.voxels[a[there]] * (1 - part) + self.voxels[b[there]] * part)
-            missing[there] -= _inside_any(place, self.dead)
+            missing[there] -= self.dead.contains(place.astype(np.int64))
         return missing
 
     def _span(self, a: Int64, b: Int64) -> Int64:
@@ -409,8 +410,10 @@ class _Finder:
         if high is not None and bool((places > high - border).any()):
             out |= MichelFlag.NEAR_BORDER
         if self.dead is not None:
-            grown = self.dead + np.array([[-border], [border]])
-            if bool(_inside_any(places, grown).any()):
+            steps = np.arange(-border, border + 1)
+            around = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+            near = np.unique((places[:, np.newaxis] + around).reshape(-1, 3), axis=0)
+            if bool(self.dead.contains(near).any()):
                 out |= MichelFlag.NEAR_DEAD
         return out
 
@@ -464,9 +467,3 @@ def _grouped(key: Int64, value: Int64) -> dict[int, Int64]:
     pairs = np.unique(np.column_stack([key, value]), axis=0)
     keys, first = np.unique(pairs[:, 0], return_index=True)
     return dict(zip(keys.tolist(), np.split(pairs[:, 1], first[1:]), strict=True)) if len(keys) else {}
-
-
-def _inside_any(places: npt.NDArray[Any], boxes: Int64) -> Bool:
-    """Whether places (M, 3) lie in one of the boxes (K, 2, 3), whose two rows are their first and last voxel."""
-    inside = (places[:, np.newaxis] >= boxes[:, 0]) & (places[:, np.newaxis] <= boxes[:, 1])
-    return np.asarray(np.any(np.all(inside, axis=2), axis=1))

@@ -51,7 +51,7 @@ class Boxes:
 
 @dataclass(frozen=True)
 class RandomRegions:
-    """Slabs and boxes together: a :class:`larmlreco.reco.infill.DeadRegion`."""
+    """Slabs and boxes together: a :class:`larmlreco.reco.dead.DeadRegion`."""
 
     slabs: Slabs
     boxes: Boxes

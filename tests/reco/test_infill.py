@@ -1,4 +1,4 @@
-"""Candidates in dead regions by their definition; dead regions against loops over sites."""
+"""Candidates in dead regions by their definition."""
 
 from itertools import product
 from typing import Any
@@ -6,22 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from larmlreco.geometry import detector
+from larmlreco.reco.dead import DeadAnywhere, DeadBoxes, DeadWires
 from larmlreco.reco.infill import (
     CandidateSettings,
-    DeadAnywhere,
-    DeadBoxes,
-    DeadWires,
     FoundCandidates,
-    dead_boxes,
-    dead_voxels,
-    gap_widths,
     infill_features,
     plane_candidates,
     voxel_candidates,
 )
 
-UBOONE = detector("microboone")
 ALONE = CandidateSettings(reach=0, partners=0, extension=0, halo=2)
 
 
@@ -161,75 +154,3 @@ def test_features_say_what_is_measured() -> None:
     assert infill_features([], some(1), CandidateSettings(value="random")).tolist() == [[0, 1]]
     assert infill_features([3.0], some(1, 2)).tolist() == [[3, 0, 0, 0], [0, 1, 0.5, 0.5]]
     assert CandidateSettings(lines=True).features == ("charge", "is_candidate", "across", "onward")
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_widths_are_those_of_runs_along_the_axes(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    low = random.integers(0, 12, (3, 3))
-    boxes = DeadBoxes(low, low + random.integers(0, 6, (3, 3)))
-    sites = random.integers(0, 18, (60, 3))
-
-    def dead(site: tuple[int, ...]) -> bool:
-        return any(
-            all(a <= s <= b for a, s, b in zip(x, site, y, strict=True))
-            for x, y in zip(boxes.low, boxes.high, strict=True)
-        )
-
-    expected = []
-    for site in sites.tolist():
-        runs = []
-        for axis in range(3):
-            run = 0
-            for sign in (-1, 1):
-                at = list(site)
-                while dead(tuple(at)):
-                    run += 1
-                    at[axis] += sign
-            runs.append(max(run - 1, 0))
-        expected.append(min(runs))
-    assert gap_widths(sites, boxes).tolist() == expected
-    assert (gap_widths(sites, slab(1, -900, 900), most=7) == 7).all()
-
-
-def test_boxes_in_cm_hold_the_voxels_whose_middle_they_hold() -> None:
-    boxes = dead_boxes([[0.0, 0.3, -3.0]], [[0.3, 0.75, 3.0]], [0.0, 0.0, -1.5], 0.3)
-    assert (boxes.low.tolist(), boxes.high.tolist()) == ([[0, 1, -5]], [[0, 2, 14]])
-    assert dead_boxes([], [], [0, 0, 0], 0.3).contains(np.zeros((2, 3), dtype=np.int64)).tolist() == [False, False]
-
-
-@pytest.mark.parametrize("min_planes", [1, 2, 3])
-def test_voxels_are_dead_that_too_few_planes_see(min_planes: int) -> None:
-    random = np.random.default_rng(3)
-    channels = random.choice(UBOONE.n_channels, 2500, replace=False)
-    origin, pitch = np.array([0.0, -116.25, 0.0]), 0.9
-    found = dead_voxels(UBOONE, channels, origin, pitch, min_planes)
-    index = np.column_stack([random.integers(-1, n, 200) for n in (290, 262, 1156)])
-    dead = set(channels.tolist())
-    active = UBOONE.tpcs[0].active
-    assert active is not None
-    for site, said in zip(index.tolist(), found.contains(index), strict=True):
-        x, y, z = origin + (np.array(site) + 0.5) * pitch
-        if not all(a < p < b for (a, b), p in zip(active, (x, y, z), strict=True)):
-            assert not said
-            continue
-        seen = 0
-        for plane in UBOONE.planes:
-            wire = int(plane.nearest_wire(y, z))
-            seen += wire >= 0 and int(plane.channels[wire]) not in dead
-        assert said == (seen < min_planes)
-
-
-def test_voxels_of_a_detector_with_several_tpcs() -> None:
-    mine = detector("sbnd")
-    channels = np.concatenate([plane.channels for plane in mine.tpcs[1].planes[:2]])
-    active = [tpc.active for tpc in mine.tpcs]
-    assert active[0] is not None
-    assert active[1] is not None
-    origin = np.minimum(active[0][:, 0], active[1][:, 0])
-    found = dead_voxels(mine, channels, origin, 1.0)
-    for tpc, expected in ((0, False), (1, True)):
-        box = active[tpc]
-        assert box is not None
-        index = np.floor((box.mean(axis=1) - origin) / 1.0).astype(np.int64)[np.newaxis]
-        assert found.contains(index).tolist() == [expected]

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from larmlreco.reco.infill import CandidateSettings, DeadBoxes, FoundCandidates, plane_candidates, voxel_candidates
+from larmlreco.reco.dead import DeadBoxes
+from larmlreco.reco.infill import CandidateSettings, FoundCandidates, plane_candidates, voxel_candidates
 
 LINES = CandidateSettings(lines=True, reach=80, extension=20)
 

@@ -8,6 +8,7 @@ from oracles.michel_finding import MICHEL, MIP, SHOWER, Toy, assemble, plain_mic
 
 from larmlreco.labels import Semantic
 from larmlreco.products import MichelFlag
+from larmlreco.reco.dead import DeadBoxes
 from larmlreco.reco.michel import FoundMichels, Surroundings, find_michels
 from larmlreco.reco.michel_options import MichelOptions, min_samples
 
@@ -129,12 +130,12 @@ def test_a_piece_across_a_gap_is_a_photon_of_a_large_electron_and_part_of_a_smal
     found = find(toy, join_size=int(near.sum()), **cone)
     assert np.array_equal(found.electron == 0, near)
     assert np.array_equal(found.photons == 0, (toy.michel == 0) & ~near)
-    dead = Surroundings(dead=np.array([[[0, 61, 0], [200, 60 + missing, 200]]]))
+    dead = Surroundings(dead=DeadBoxes(np.array([[0, 61, 0]]), np.array([[200, 60 + missing, 200]])))
     assert np.array_equal(find(toy, dead, join_size=1).electron == 0, toy.michel == 0)
 
 
 def test_dead_wires_between_muon_and_electron_do_not_count_as_missing() -> None:
-    dead = np.array([[[0, 51, 0], [200, 60, 200]]])
+    dead = DeadBoxes(np.array([[0, 51, 0]]), np.array([[200, 60, 200]]))
     toy = assemble(decay(electron=40))
     toy = toy.without((toy.voxels[:, 1] >= 51) & (toy.voxels[:, 1] <= 60) | (toy.michel == 0) & (toy.voxels[:, 1] < 51))
     assert len(find(toy).flags) == 0
@@ -144,7 +145,7 @@ def test_dead_wires_between_muon_and_electron_do_not_count_as_missing() -> None:
 
 
 def test_an_electron_goes_on_behind_dead_wires() -> None:
-    dead = np.array([[[0, y, 0], [200, y + 4, 200]] for y in (55, 65)])
+    dead = DeadBoxes(np.array([[0, 55, 0], [0, 65, 0]]), np.array([[200, 59, 200], [200, 69, 200]]))
     toy = assemble(decay(electron=30))
     toy = toy.without(((toy.voxels[:, 1] - 55) % 10 < 5) & (toy.voxels[:, 1] >= 55) & (toy.voxels[:, 1] < 70))
     assert not np.array_equal(find(toy).electron == 0, toy.michel == 0)

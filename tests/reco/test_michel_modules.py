@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from oracles.michel_finding import MICHEL, MIP, SHOWER, Toy, assemble, track
 
+from larmlreco.errors import ConfigurationError
 from larmlreco.framework.plugins import Registry
 from larmlreco.framework.testing import HarnessResult, ModuleHarness
+from larmlreco.geometry import detector
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import (
     Assns,
+    ChannelStatus,
     Clusters,
     MichelFlag,
     Michels,
@@ -99,6 +102,37 @@ def test_volume_and_dead_regions_are_given_in_cm() -> None:
     dead = find(toy, dead_regions=[[20.0, 22.0, 0.0, 40.0, 24.0, 30.0]]).get(Michels)
     assert MichelFlag.NEAR_DEAD in MichelFlag(int(dead.flags[0]))
     assert MichelFlag(int(find(toy).get(Michels).flags[0])) == MichelFlag.EDGE
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_dead_channels_flag_an_electron_where_too_few_planes_see(planes: int) -> None:
+    toy, uboone = decay(), detector("microboone")
+    _, y, z = ((toy.voxels[toy.michel == 0].mean(axis=0) + 0.5) * 0.3).tolist()
+    dead = [int(plane.channels[int(plane.nearest_wire(y, z))]) for plane in uboone.planes[:planes]]
+    found = find(toy, geometry="microboone", dead_channels=dead, border=1).get(Michels)
+    assert (MichelFlag.NEAR_DEAD in MichelFlag(int(found.flags[0]))) == (planes == 2)
+
+
+def test_the_status_of_channels_says_which_are_dead(caplog: pytest.LogCaptureFixture) -> None:
+    toy, uboone = decay(), detector("microboone")
+    channels = np.concatenate([plane.channels for plane in uboone.planes[:2]])
+    status = ChannelStatus(channel=channels.astype(np.int32), status=np.ones(len(channels), dtype=np.int32))
+    module = Registry().load("MichelFinder", "test", "producer")
+    tested = ModuleHarness(module, {"geometry": "microboone", "channel_status": "status"}, label="michels")
+    products = {key(p, label): p for label, p in (("voxels", voxels(toy)), ("segmentation", scores(toy)))}
+    flags = tested.process({**products, key(status, "status"): status}).get(Michels).flags
+    assert MichelFlag.NEAR_DEAD in MichelFlag(int(flags[0]))
+    for _ in range(2):
+        flags = tested.process(products).get(Michels).flags
+        assert MichelFlag.NEAR_DEAD not in MichelFlag(int(flags[0]))
+    said = [
+        r for r in caplog.records if "no status of channels status; all others are taken as alive" in r.getMessage()
+    ]
+    assert len(said) == 1
+    with pytest.raises(
+        ConfigurationError, match=r"michels\.geometry: channels tell which voxels are dead through a geom"
+    ):
+        ModuleHarness(module, {"channel_status": "status"}, label="michels")
 
 
 def test_space_points_give_the_same_electron() -> None:
