@@ -137,7 +137,7 @@ def draw_infill_curves(curves: Mapping[str, Any], stem: Path) -> list[Path]:
 
     Full lines: the right site; dashed: a site within one of it.
     """
-    names = [name for name in ("all", "narrow", "narrow track", "shower") if name in curves]
+    names = [name for name in ("all", "narrow", "narrow track", "short gap", "shower") if name in curves]
     figure = Figure(figsize=(4.2 * 2, 3.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     for ax, key in zip(figure.subplots(1, 2, sharey=True), ("precision", "recall"), strict=True):

@@ -73,9 +73,10 @@ class InfillMetrics:
     """Precision and recall against the threshold, exact and with one site of tolerance; energy; gaps of tracks.
 
     Sites within one of another, diagonally too, are near. Groups of sites: ``all``; ``narrow``, in regions of up to
-    ``narrow`` sites, and ``wide``; ``track`` and ``shower``, and ``narrow track``, where classes are known. A found
-    site that is wrong has the class of the nearest site with charge. ``threshold``: the working point of energies and
-    gaps.
+    ``narrow`` sites, and ``wide``; ``track`` and ``shower``, and ``narrow track``, where classes are known; and where
+    clusters are, ``short gap``: connected hidden sites of a track that extend over at most ``narrow`` sites (a track
+    may run along a narrow region, and then its gap is long). A found site that is wrong has the class of the nearest
+    site with charge, and belongs to the gap that is nearest. ``threshold``: the working point of energies and gaps.
     """
 
     def __init__(self, narrow: int, threshold: float) -> None:
@@ -122,7 +123,23 @@ class InfillMetrics:
             groups["shower"] = (track == 0, nearest == 0)
             narrow, tracks = groups["narrow"], groups["track"]
             groups["narrow track"] = (narrow[0] & tracks[0], narrow[1] & tracks[1])
+            short = self._short_gaps(image)[hidden]
+            if short.any():
+                of_track = np.flatnonzero(tracks[0])
+                gap = short[of_track[_nearest(image.sites[hidden[of_track]], image.found)]]
+                groups["short gap"] = (short, gap & tracks[1])
         return groups
+
+    def _short_gaps(self, image: HiddenImage) -> Bools:
+        """Whether a site (N,) lies in a short gap of a track."""
+        short = np.zeros(len(image.sites), dtype=np.bool_)
+        for rows in _hurt_tracks(image):
+            gone = rows[(image.width[rows] > 0) & (image.track[rows] == 1)]
+            piece = connected(image.sites[gone])
+            for number in range(int(piece.max(initial=-1)) + 1):
+                mine = gone[piece == number]
+                short[mine] = np.ptp(image.sites[mine], axis=0).max() < self.narrow
+        return short
 
     def _add_energy(self, name: str, image: HiddenImage, hidden: Int64, of_found: Bools, matched: Bools) -> None:
         """Energy over the true one: of sites that are right, of all that are found, of these times the probability."""

@@ -100,6 +100,34 @@ def test_sites_and_energies_are_counted_as_by_hand(dimension: int, threshold: fl
     assert f"probability at least {threshold:g}" in metrics.table()
 
 
+def test_short_gaps_are_those_of_tracks_and_not_of_regions() -> None:
+    """Two tracks of 40 sites lose the same two rows of sites: one crosses them, the other runs along them."""
+    crossing = np.column_stack([np.full(40, 5), np.arange(40)])
+    along = np.column_stack([np.arange(100, 140), np.full(40, 20)])
+    sites = np.concatenate([crossing, along])
+    gone = (sites[:, 1] == 20) | (sites[:, 1] == 21)
+    found = np.array([[5, 20], [6, 21], [110, 20], [111, 21]])
+    image = HiddenImage(
+        sites=sites,
+        energy=np.ones(80),
+        track=np.ones(80, dtype=np.int64),
+        cluster=np.repeat([0, 1], 40),
+        width=np.where(gone, 2, 0),
+        found=found,
+        probability=np.full(4, 0.9),
+        found_energy=np.ones(4),
+        found_width=np.full(4, 2),
+    )
+    metrics = InfillMetrics(2, 0.5)
+    metrics.add(image)
+    groups = metrics.summary()["groups"]
+    assert groups["narrow track"]["recall"]["count"] == 42
+    gap = groups["short gap"]
+    assert (gap["recall"]["count"], gap["recall"]["value"]) == (2, 0.5)
+    assert (gap["precision"]["count"], gap["precision"]["value"]) == (2, 0.5)
+    assert gap["precision_near"]["value"] == gap["recall_near"]["value"] == 1.0
+
+
 def test_classes_are_those_of_the_true_sites_and_of_the_nearest_charge() -> None:
     image = random_image(5)
     metrics = InfillMetrics(2, 0.5)
