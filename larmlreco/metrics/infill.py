@@ -98,9 +98,7 @@ class InfillMetrics:
         true = image.sites[hidden]
         own, near = _best_probability(true, image.found, image.probability)
         right, beside = _is_in(image.found, true)
-        nearest = image.track[_nearest(image.sites, image.found)] if len(image.sites) else np.zeros(0, np.int64)
-        if not len(image.sites):
-            nearest = np.full(len(image.found), -1)
+        nearest = _class_nearby(image)
         for name, (of_true, of_found) in self._groups(image, hidden, nearest).items():
             curve = self._curves.setdefault(name, [_ratios() for _ in self.thresholds])
             for threshold, ratios in zip(self.thresholds, curve, strict=True):
@@ -370,6 +368,18 @@ def _is_in(found: Int64, true: Int64) -> tuple[Bools, Bools]:
     for step in _steps(found.shape[1]):
         beside |= _rows_of(found + step, true) >= 0
     return right, beside
+
+
+def track_sites(image: HiddenImage) -> tuple[Bools, Bools]:
+    """Which sites (N,) are of tracks, and which found ones (P,), by the nearest charge."""
+    return image.track == 1, _class_nearby(image) == 1
+
+
+def _class_nearby(image: HiddenImage) -> Int64:
+    """``track`` (P,) of the charge nearest to each found site; -1 where there is no charge."""
+    if not len(image.sites):
+        return np.full(len(image.found), -1)
+    return image.track[_nearest(image.sites, image.found)]
 
 
 def _nearest(sites: Int64, wanted: Int64) -> Int64:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from larmlreco.labels import Semantic
-from larmlreco.metrics.infill import THRESHOLDS, HiddenImage, InfillMetrics
+from larmlreco.metrics.infill import THRESHOLDS, HiddenImage, InfillMetrics, track_sites
 from larmlreco.metrics.ratio import EventRatio
 from larmlreco.models.checkpoint import Checkpoint
 from larmlreco.models.network import Network
@@ -128,16 +128,19 @@ def balanced_threshold(images: Sequence[HiddenImage], narrow: int) -> tuple[floa
     """The threshold at which as many sites are found as are hidden, and the F1 of the sites there.
 
     Counted are regions of up to ``narrow`` sites, where there is charge in some, since most of what wide ones hide
-    cannot be reached. Precision and recall are then equal, and sums of energies lose in missed sites what they gain
-    in wrong ones. One of :data:`larmlreco.metrics.infill.THRESHOLDS`, ties to the lower one. F1 is
+    cannot be reached, and of these the sites of tracks, where there are some, since most of what is hidden of showers
+    cannot be found. Precision and recall are then equal, and sums of energies lose in missed sites what they gain in
+    wrong ones. One of :data:`larmlreco.metrics.infill.THRESHOLDS`, ties to the lower one. F1 is
     2 right / (found + hidden); errors take the image as the independent unit.
     """
-    if not any(((image.width > 0) & (image.width <= narrow)).any() for image in images):
+    tracks = any(((image.width > 0) & (image.track == 1)).any() for image in images)
+    chosen = [track_sites(image) if tracks else (image.width >= 0, image.found_width >= 0) for image in images]
+    if not any((mine & (i.width > 0) & (i.width <= narrow)).any() for i, (mine, _) in zip(images, chosen, strict=True)):
         narrow = max((int(image.width.max(initial=0)) for image in images), default=0)
     counted = []
-    for image in images:
-        hidden = image.sites[(image.width > 0) & (image.width <= narrow)]
-        mine = image.found_width <= narrow
+    for image, (of_true, of_found) in zip(images, chosen, strict=True):
+        hidden = image.sites[of_true & (image.width > 0) & (image.width <= narrow)]
+        mine = of_found & (image.found_width <= narrow)
         right = match_sites(image.found[mine], hidden) >= 0
         counted.append((image.probability[mine], right, len(hidden)))
     wanted = sum(n for _, _, n in counted)

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from larmlreco.card import Feature, ModelCard
 from larmlreco.errors import ConfigurationError, InputError
 from larmlreco.export import export_archive
 from larmlreco.labels import Semantic
-from larmlreco.metrics.infill import THRESHOLDS
+from larmlreco.metrics.infill import THRESHOLDS, HiddenImage
 from larmlreco.models import build
 from larmlreco.models.checkpoint import Architecture, Checkpoint, load_checkpoint
 from larmlreco.reco.infill import CandidateSettings
@@ -175,6 +176,37 @@ def test_the_threshold_finds_as_many_sites_of_narrow_regions_as_there_are() -> N
     assert InfillFigures(3, images, 0.7).summary()["threshold"] == 0.7
     # where no region is narrow, all count
     assert balanced_threshold(images, 1) == balanced_threshold(images, 9)
+
+
+def test_the_threshold_is_that_of_tracks_where_there_are_some() -> None:
+    sites = np.array([[x, y] for x in range(20) for y in (0, 10)])
+    track = (sites[:, 1] == 0).astype(np.int64)
+    hidden = sites[:, 0] % 4 == 1
+    n = int(hidden.sum())
+    probability = np.where(track[hidden] == 1, 0.72, 0.12)
+    image = HiddenImage(
+        sites,
+        np.ones(40),
+        track,
+        np.full(40, -1),
+        np.where(hidden, 1, 0),
+        sites[hidden],
+        probability,
+        np.ones(n),
+        np.ones(n),
+    )
+    threshold, f1 = balanced_threshold([image], 3)
+    assert (threshold, f1.value) == (THRESHOLDS[0], 2 * 5 / (5 + 5))
+    wrong = replace(
+        image,
+        found=np.concatenate([image.found, [[3, 1], [7, 1]]]),
+        probability=np.append(probability, [0.5, 0.6]),
+        found_energy=np.ones(n + 2),
+        found_width=np.ones(n + 2),
+    )
+    threshold, f1 = balanced_threshold([wrong], 3)
+    assert 0.6 < threshold <= 0.72
+    assert f1.value == 1.0
 
 
 def test_training_learns_to_go_on_with_straight_lines(tmp_path: Path) -> None:
