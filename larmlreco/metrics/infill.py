@@ -98,18 +98,20 @@ class InfillMetrics:
         true = image.sites[hidden]
         own, near = _best_probability(true, image.found, image.probability)
         right, beside = _is_in(image.found, true)
-        nearest = _class_nearby(image)
-        for name, (of_true, of_found) in self._groups(image, hidden, nearest).items():
+        nearest, hurt = _class_nearby(image), _hurt_tracks(image)
+        for name, (of_true, of_found) in self._groups(image, hidden, nearest, hurt).items():
             curve = self._curves.setdefault(name, [_ratios() for _ in self.thresholds])
             for threshold, ratios in zip(self.thresholds, curve, strict=True):
                 _count(ratios, threshold, own[of_true], near[of_true], image, right, beside, of_found)
             self._add_energy(name, image, hidden[of_true], of_found, own[of_true] >= self.threshold)
         tracks = self._add_tracks(image, hidden)
-        self._add_gaps(image)
+        self._add_gaps(image, hurt)
         taken = int((image.probability >= self.threshold).sum())
         return {"true": len(hidden), "found": taken, "tracks": tracks}
 
-    def _groups(self, image: HiddenImage, hidden: Int64, nearest: Int64) -> dict[str, tuple[Bools, Bools]]:
+    def _groups(
+        self, image: HiddenImage, hidden: Int64, nearest: Int64, hurt: list[Int64]
+    ) -> dict[str, tuple[Bools, Bools]]:
         width, track = image.width[hidden], image.track[hidden]
         groups = {
             "all": (np.ones(len(hidden), dtype=np.bool_), np.ones(len(image.found), dtype=np.bool_)),
@@ -121,17 +123,17 @@ class InfillMetrics:
             groups["shower"] = (track == 0, nearest == 0)
             narrow, tracks = groups["narrow"], groups["track"]
             groups["narrow track"] = (narrow[0] & tracks[0], narrow[1] & tracks[1])
-            short = self._short_gaps(image)[hidden]
+            short = self._short_gaps(image, hurt)[hidden]
             if short.any():
                 of_track = np.flatnonzero(tracks[0])
                 gap = short[of_track[_nearest(image.sites[hidden[of_track]], image.found)]]
                 groups["short gap"] = (short, gap & tracks[1])
         return groups
 
-    def _short_gaps(self, image: HiddenImage) -> Bools:
-        """Whether a site (N,) lies in a short gap of a track."""
+    def _short_gaps(self, image: HiddenImage, hurt: list[Int64]) -> Bools:
+        """Whether a site (N,) lies in a short gap of one of the tracks that lost sites."""
         short = np.zeros(len(image.sites), dtype=np.bool_)
-        for rows in _hurt_tracks(image):
+        for rows in hurt:
             gone = rows[(image.width[rows] > 0) & (image.track[rows] == 1)]
             piece = connected(image.sites[gone])
             for number in range(int(piece.max(initial=-1)) + 1):
@@ -176,11 +178,11 @@ class InfillMetrics:
         self._tracks += [(*row, is_narrow) for row, is_narrow in zip(rows, narrow, strict=True)]
         return rows
 
-    def _add_gaps(self, image: HiddenImage) -> None:
+    def _add_gaps(self, image: HiddenImage, hurt: list[Int64]) -> None:
         """Gaps that hiding made in tracks, and those that are closed again."""
         taken = image.found[image.probability >= self.threshold]
         totals = {"all": [0, 0, 0, 0], "narrow": [0, 0, 0, 0]}
-        for rows in _hurt_tracks(image):
+        for rows in hurt:
             left = image.sites[rows[image.width[rows] == 0]]
             before = connected(left)
             parts = np.flatnonzero(np.bincount(before) >= MIN_PIECE) if len(left) else np.zeros(0, np.int64)
