@@ -8,7 +8,6 @@ ends inside. The number of candidates so grows with the charge at the borders, n
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from larmlreco.products import Pixels, Voxels
-from larmlreco.reco.dead import DeadRegion, DeadWires
+from larmlreco.reco.dead import DeadRegion, DeadWires, dilated, offsets
 from larmlreco.reco.infill_lines import LINE_FEATURES, line_features
 
 Int64 = npt.NDArray[np.int64]
@@ -150,7 +149,7 @@ def _candidates(coords: Index, dead: DeadRegion, settings: CandidateSettings, di
     between = _lines(border[pairs[:, 0]], border[pairs[:, 1]] - border[pairs[:, 0]])
     onward = _onward(border, direction, dead, settings)
     paths = keys.sites(np.unique(keys.of(np.concatenate([between, onward]))))
-    around = np.concatenate([_dilated(paths, settings.width), _dilated(border, settings.halo)])
+    around = np.concatenate([dilated(paths, settings.width), dilated(border, settings.halo)])
     found = keys.sites(np.setdiff1d(keys.of(around), measured))
     found = found[dead.contains(found)]
     if len(found) > settings.limit:
@@ -180,15 +179,6 @@ class _Keys:
 
     def sites(self, keys: Int64) -> Int64:
         return np.column_stack(np.unravel_index(keys, tuple(self.shape))).astype(np.int64) + self.low
-
-
-def _offsets(radius: int, dimension: int) -> Int64:
-    """All steps (K, D) whose coordinates are at most ``radius``."""
-    return np.array(list(product(range(-radius, radius + 1), repeat=dimension)), dtype=np.int64)
-
-
-def _dilated(sites: Int64, radius: int) -> Int64:
-    return (sites[:, np.newaxis] + _offsets(radius, sites.shape[1])).reshape(-1, sites.shape[1])
 
 
 def _at_border(sites: Int64, dead: DeadRegion) -> Bools:
@@ -253,7 +243,7 @@ def _onward(border: Int64, direction: Float64, dead: DeadRegion, settings: Candi
     dimension = border.shape[1]
     clear = direction.any(axis=1) & (settings.extension > 0)
     ahead = np.floor(direction[clear] * settings.extension + 0.5).astype(np.int64)
-    spread = np.unique(_offsets(1, dimension) * settings.opening, axis=0)
+    spread = np.unique(offsets(1, dimension) * settings.opening, axis=0)
     start = np.repeat(border[clear], len(spread), axis=0)
     step = (ahead[:, np.newaxis] + spread).reshape(-1, dimension)
     into = dead.contains(start + (step + 2) // 4) | dead.contains(start + (step + 1) // 2)

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from larmlreco.labels import Semantic
 from larmlreco.products import MichelFlag
 from larmlreco.reco.clustering_dbscan import connected_pieces, dbscan
-from larmlreco.reco.dead import DeadRegion
+from larmlreco.reco.dead import DeadRegion, dilated
 from larmlreco.reco.michel_muon import MuonEnds
 from larmlreco.reco.michel_options import MichelOptions, min_samples
 from larmlreco.reco.ways import unit
@@ -409,12 +409,8 @@ class _Finder:
             out |= MichelFlag.NEAR_BORDER
         if high is not None and bool((places > high - border).any()):
             out |= MichelFlag.NEAR_BORDER
-        if self.dead is not None:
-            steps = np.arange(-border, border + 1)
-            around = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
-            near = np.unique((places[:, np.newaxis] + around).reshape(-1, 3), axis=0)
-            if bool(self.dead.contains(near).any()):
-                out |= MichelFlag.NEAR_DEAD
+        if self.dead is not None and bool(self.dead.contains(dilated(places, border)).any()):
+            out |= MichelFlag.NEAR_DEAD
         return out
 
     def _photons(self, found: list[_Candidate], courses: Float64, charge: Float64) -> Int64:
