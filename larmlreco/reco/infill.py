@@ -144,7 +144,8 @@ def _candidates(coords: Index, dead: DeadRegion, settings: CandidateSettings, di
     border = sites[_at_border(sites, dead)]
     if not len(border):
         return none
-    direction = _directions(border, sites)
+    tree = cKDTree(sites)
+    direction = _directions(border, tree)
     pairs, limited = _between(border, direction, dead, settings)
     between = _lines(border[pairs[:, 0]], border[pairs[:, 1]] - border[pairs[:, 0]])
     onward = _onward(border, direction, dead, settings)
@@ -158,7 +159,7 @@ def _candidates(coords: Index, dead: DeadRegion, settings: CandidateSettings, di
         limited = True
     lines = np.zeros((len(found), 0), dtype=np.float32)
     if settings.lines:
-        lines = line_features(sites, found, border, pairs, direction, settings.extension)
+        lines = line_features(tree, found, border, pairs, direction, settings.extension)
     return FoundCandidates(found, limited, lines)
 
 
@@ -189,12 +190,11 @@ def _at_border(sites: Int64, dead: DeadRegion) -> Bools:
     return np.asarray(dead.contains(near).reshape(len(sites), -1).any(axis=1))
 
 
-def _directions(border: Int64, sites: Int64) -> Float64:
+def _directions(border: Int64, tree: cKDTree) -> Float64:
     """Unit vectors (B, D) from the middle of its measured neighbours to each site at a border; 0: none is clear."""
-    tree = cKDTree(sites)
-    distance, neighbour = tree.query(border, min(_NEIGHBOURS, len(sites)), distance_upper_bound=_NEIGHBOUR_RADIUS)
+    distance, neighbour = tree.query(border, min(_NEIGHBOURS, tree.n), distance_upper_bound=_NEIGHBOUR_RADIUS)
     known = np.isfinite(distance).reshape(len(border), -1)
-    places = np.append(sites, np.zeros_like(sites[:1]), axis=0)[neighbour.reshape(len(border), -1)]
+    places = np.append(tree.data, np.zeros_like(tree.data[:1]), axis=0)[neighbour.reshape(len(border), -1)]
     away = border - (places * known[..., np.newaxis]).sum(axis=1) / known.sum(axis=1, keepdims=True)
     length = np.linalg.norm(away, axis=1)
     clear = (length > _CLEAR) & ((distance.reshape(len(border), -1) <= _DENSE_RADIUS).sum(axis=1) >= _DENSE)

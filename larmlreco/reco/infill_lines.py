@@ -25,7 +25,7 @@ _STEP = 0.25  # in sites
 
 
 def line_features(
-    sites: Int64,
+    tree: cKDTree,
     candidates: Int64,
     border: Int64,
     pairs: Int64,
@@ -34,8 +34,9 @@ def line_features(
 ) -> Float32:
     """Features (M, 2) of the candidates (M, D), distinct: the longest piece in a site of a line of either kind.
 
-    ``sites`` (N, D): measured; ``border`` (B, D): those of them at dead regions, with the ``direction`` (B, D) in which
-    charge goes on there, 0: not clear; ``pairs`` (P, 2): rows of ``border`` on two sides of a region, the best first.
+    ``tree``: of the measured sites (N, D); ``border`` (B, D): those of them at dead regions, with the ``direction``
+    (B, D) in which charge goes on there, 0: not clear; ``pairs`` (P, 2): rows of ``border`` on two sides of a region,
+    the best first.
     ``across``: of lines fitted to the charge around both; ``onward``: of lines fitted to the charge behind one site and
     continued over ``extension`` sites. Lengths are in sites and are multiplied by a quality from 0 to 1, which is
     lower the further the charge lies from its line.
@@ -43,11 +44,10 @@ def line_features(
     features = np.zeros((len(candidates), len(LINE_FEATURES)), dtype=np.float32)
     if not len(candidates) or not len(border):
         return features
-    tree = cKDTree(sites)
-    distance, row = tree.query(border, min(_NEIGHBOURS, len(sites)), distance_upper_bound=_RADIUS)
+    distance, row = tree.query(border, min(_NEIGHBOURS, tree.n), distance_upper_bound=_RADIUS)
     distance, row = distance.reshape(len(border), -1), row.reshape(len(border), -1)
     known = np.isfinite(distance)
-    near = np.append(sites, sites[:1], axis=0)[row].astype(np.float64)
+    near = np.append(tree.data, tree.data[:1], axis=0)[row]
     cells = _Cells(candidates)
 
     two = pairs[:_FITS]
