@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = {"errors", "labels", "resources", "units", "masses", "argon", "version", "progress"}
+BASE = {"errors", "labels", "resources", "units", "masses", "argon", "sites", "version", "progress"}
 MAY_IMPORT = {
     **dict.fromkeys(BASE, BASE),
     "products": BASE,

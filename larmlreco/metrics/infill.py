@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from larmlreco.metrics.ratio import EventRatio, percent
+from larmlreco.sites import match_sites
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -146,7 +147,7 @@ class InfillMetrics:
         ratios = self._energies.setdefault(name, {key: EventRatio() for key in ("matched", "all", "expected")})
         taken = of_found & (image.probability >= self.threshold)
         true = image.energy[hidden[matched]]
-        mine = _rows_of(image.sites[hidden[matched]], image.found)
+        mine = match_sites(image.sites[hidden[matched]], image.found)
         ratios["matched"].add(float(image.found_energy[mine].sum()), float(true.sum()))
         found, total = image.found_energy[taken], float(image.energy[hidden].sum())
         ratios["all"].add(float(found.sum()), total)
@@ -331,24 +332,6 @@ def _count(
     ratios["recall_near"].add(int((near >= threshold).sum()), len(own))
 
 
-def _keys(*groups: Int64) -> list[Int64]:
-    """One number for each site of every group (N, D), the same for the same site; there is room for one step aside."""
-    sites = np.concatenate(groups)
-    low = sites.min(axis=0) - 1
-    shape = tuple((sites.max(axis=0) + 2 - low).tolist())
-    return [np.asarray(np.ravel_multi_index(tuple((group - low).T), shape), dtype=np.int64) for group in groups]
-
-
-def _rows_of(wanted: Int64, sites: Int64) -> Int64:
-    """Row (K,) in ``sites`` (N, D) of each wanted one (K, D), -1: it is not there."""
-    if not len(wanted) or not len(sites):
-        return np.full(len(wanted), -1, dtype=np.int64)
-    key, of_wanted = _keys(sites, wanted)
-    order = np.argsort(key, kind="stable")
-    at = np.minimum(np.searchsorted(key[order], of_wanted), len(key) - 1)
-    return np.where(key[order][at] == of_wanted, order[at], -1)
-
-
 def _steps(dimension: int) -> Int64:
     return np.array(list(product((-1, 0, 1), repeat=dimension)), dtype=np.int64)
 
@@ -356,19 +339,19 @@ def _steps(dimension: int) -> Int64:
 def _best_probability(true: Int64, found: Int64, probability: Float64) -> tuple[Float64, Float64]:
     """Probability (H,) of the found site at each true one, and the highest of it and its neighbours; 0: none."""
     values = np.append(probability, 0.0)
-    own = values[_rows_of(true, found)]
+    own = values[match_sites(true, found)]
     near = own.copy()
     for step in _steps(true.shape[1]):
-        near = np.maximum(near, values[_rows_of(true + step, found)])
+        near = np.maximum(near, values[match_sites(true + step, found)])
     return own, near
 
 
 def _is_in(found: Int64, true: Int64) -> tuple[Bools, Bools]:
     """Whether each found site (P,) is a true one, and whether it is or a neighbour is."""
-    right = _rows_of(found, true) >= 0
+    right = match_sites(found, true) >= 0
     beside = right.copy()
     for step in _steps(found.shape[1]):
-        beside |= _rows_of(found + step, true) >= 0
+        beside |= match_sites(found + step, true) >= 0
     return right, beside
 
 

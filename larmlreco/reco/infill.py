@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from larmlreco.products import Pixels, Voxels
 from larmlreco.reco.dead import DeadRegion, DeadWires, dilated, offsets
 from larmlreco.reco.infill_lines import LINE_FEATURES, line_features
+from larmlreco.sites import SiteBox
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -138,9 +139,9 @@ def _candidates(coords: Index, dead: DeadRegion, settings: CandidateSettings, di
     if not len(sites):
         return none
     margin = settings.reach + settings.halo + settings.extension + settings.opening + settings.width
-    keys = _Keys.around(sites.astype(np.int64), margin)
-    measured = np.unique(keys.of(sites.astype(np.int64)))
-    sites = keys.sites(measured)
+    box = SiteBox.around(sites, margin=margin)
+    measured = np.unique(box.keys(sites))
+    sites = box.sites(measured)
     border = sites[_at_border(sites, dead)]
     if not len(border):
         return none
@@ -149,9 +150,9 @@ def _candidates(coords: Index, dead: DeadRegion, settings: CandidateSettings, di
     pairs, limited = _between(border, direction, dead, settings)
     between = _lines(border[pairs[:, 0]], border[pairs[:, 1]] - border[pairs[:, 0]])
     onward = _onward(border, direction, dead, settings)
-    paths = keys.sites(np.unique(keys.of(np.concatenate([between, onward]))))
+    paths = box.sites(np.unique(box.keys(np.concatenate([between, onward]))))
     around = np.concatenate([dilated(paths, settings.width), dilated(border, settings.halo)])
-    found = keys.sites(np.setdiff1d(keys.of(around), measured))
+    found = box.sites(np.setdiff1d(box.keys(around), measured))
     found = found[dead.contains(found)]
     if len(found) > settings.limit:
         distance, _ = cKDTree(border).query(found)
@@ -161,25 +162,6 @@ def _candidates(coords: Index, dead: DeadRegion, settings: CandidateSettings, di
     if settings.lines:
         lines = line_features(tree, found, border, pairs, direction, settings.extension)
     return FoundCandidates(found, limited, lines)
-
-
-@dataclass(frozen=True)
-class _Keys:
-    """One number for a site in a box, ordered as the coordinates."""
-
-    low: Int64
-    shape: Int64
-
-    @classmethod
-    def around(cls, sites: Int64, margin: int) -> "_Keys":
-        low = sites.min(axis=0) - margin
-        return cls(low, sites.max(axis=0) + margin + 1 - low)
-
-    def of(self, sites: Int64) -> Int64:
-        return np.asarray(np.ravel_multi_index(tuple((sites - self.low).T), tuple(self.shape)), dtype=np.int64)
-
-    def sites(self, keys: Int64) -> Int64:
-        return np.column_stack(np.unravel_index(keys, tuple(self.shape))).astype(np.int64) + self.low
 
 
 def _at_border(sites: Int64, dead: DeadRegion) -> Bools:

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from larmlreco.sites import SiteBox, rows_of
+
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -115,35 +117,29 @@ class _Cells:
     """Candidate sites (M, D) as cells whose middles they are, to be met by lines."""
 
     def __init__(self, candidates: Int64) -> None:
-        self._low = candidates.min(axis=0)
-        self._shape = candidates.max(axis=0) - self._low + 1
-        key = np.ravel_multi_index(tuple((candidates - self._low).T), tuple(self._shape))
-        self._order = np.argsort(key, kind="stable")
-        self._key = key[self._order]
+        self._candidates = candidates
+        self._box = SiteBox.around(candidates)
+        self._keys = self._box.keys(candidates)
 
     def longest(self, middle: Float64, along: Float64, first: Float64, last: Float64, quality: Float64) -> Float64:
         """Longest piece (M,) in each cell of the lines (L, D) from ``first`` to ``last``, times the line's quality."""
-        out = np.zeros(len(self._key))
+        out = np.zeros(len(self._candidates))
         lines = np.flatnonzero(quality > 0)
         count = np.ceil((last - first)[lines] / _STEP).astype(np.int64) + 1
         line = np.repeat(lines, count)
         at = np.arange(len(line)) - np.repeat(np.cumsum(count) - count, count)
         place = np.minimum(first[line] + at * _STEP, last[line])
-        cell = np.floor(middle[line] + place[:, np.newaxis] * along[line] + 0.5).astype(np.int64) - self._low
-        inside = ((cell >= 0) & (cell < self._shape)).all(axis=1)
-        line, cell = line[inside], cell[inside]
-        if not len(line):
-            return out
-        key = np.ravel_multi_index(tuple(cell.T), tuple(self._shape))
-        row = np.minimum(np.searchsorted(self._key, key), len(self._key) - 1)
-        met = self._key[row] == key
-        pair = np.unique(np.column_stack([line[met], row[met]]), axis=0)
+        cell = np.floor(middle[line] + place[:, np.newaxis] * along[line] + 0.5).astype(np.int64)
+        inside = self._box.holds(cell)
+        row = rows_of(self._box.keys(cell[inside]), self._keys)
+        met = row >= 0
+        pair = np.unique(np.column_stack([line[inside][met], row[met]]), axis=0)
         line, row = pair[:, 0], pair[:, 1]
-        cell = np.column_stack(np.unravel_index(self._key[row], tuple(self._shape))) + self._low
+        cell = self._candidates[row]
         with np.errstate(divide="ignore", invalid="ignore"):
             one, other = ((cell + half - middle[line]) / along[line] for half in (-0.5, 0.5))
         parallel = along[line] == 0
         begin = np.where(parallel, -np.inf, np.minimum(one, other)).max(axis=1)
         stop = np.where(parallel, np.inf, np.maximum(one, other)).min(axis=1)
-        np.maximum.at(out, self._order[row], np.maximum(stop - begin, 0.0) * quality[line])
+        np.maximum.at(out, row, np.maximum(stop - begin, 0.0) * quality[line])
         return out

@@ -21,6 +21,7 @@ from larmlreco.reco.shifts import (
     shift_input,
     wire_places,
 )
+from larmlreco.sites import rows_of
 from larmlreco.train.flow import FlowEvent, RawOutputs, image_of, planes_of
 from larmlreco.truth.flow import partners
 
@@ -75,12 +76,7 @@ def shift_targets(
 def _row_at(rows: ShiftInput, place: Int64, row: Int64) -> Int64:
     """A row (N,) of the input at places (N,) in rows (N,) of the image; -1 where no plane has charge."""
     key = (rows.coords[:, 2] << 32) + rows.coords[:, 1]
-    order = np.argsort(key, kind="stable")
-    wanted = (row << 32) + place
-    if not len(key):
-        return np.full(len(wanted), -1, dtype=np.int64)
-    at = order[np.minimum(np.searchsorted(key[order], wanted), len(key) - 1)]
-    return np.where(key[at] == wanted, at, -1)
+    return rows_of((row << 32) + place, key)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from larmlreco.metrics.ratio import EventRatio
 from larmlreco.models.checkpoint import Checkpoint
 from larmlreco.models.network import Network
 from larmlreco.reco.infill import CandidateSettings, infill_features, plane_candidates, voxel_candidates
+from larmlreco.sites import match_sites
 from larmlreco.train.augment import Augmentation
 from larmlreco.train.dead_regions import RegionSettings, random_regions
 from larmlreco.train.images import ImageSet, LabelledImage, image_generator
@@ -90,18 +91,6 @@ def hide(
         image,
         width,
     )
-
-
-def match_sites(sites: Int64, others: Int64) -> Int64:
-    """Row in ``others`` (K, D), distinct sites, of each of ``sites`` (N, D); -1 where it is not there."""
-    if not len(sites) or not len(others):
-        return np.full(len(sites), -1, np.int64)
-    low = np.minimum(sites.min(axis=0), others.min(axis=0))
-    shape = np.maximum(sites.max(axis=0), others.max(axis=0)) - low + 1
-    wanted, there = (np.ravel_multi_index(tuple((s - low).T), tuple(shape)) for s in (sites, others))
-    order = np.argsort(there)
-    place = np.minimum(np.searchsorted(there[order], wanted), len(there) - 1)
-    return np.where(there[order][place] == wanted, order[place], -1).astype(np.int64)
 
 
 @dataclass(frozen=True)

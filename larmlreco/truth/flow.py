@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from larmlreco.geometry import Detector, WirePlane
 from larmlreco.products import Pixels, TrueSteps
+from larmlreco.sites import rows_of
 from larmlreco.truth.pixels import MINIMUM_ELECTRONS, pixel_pairs, plane_arrivals
 from larmlreco.truth.spread import ChargeResponse
 
@@ -71,7 +72,4 @@ def partners(wire: Int64, row: npt.ArrayLike, target: Pixels) -> Int64:
     """
     key = target.column.astype(np.int64) << 32 | target.row
     wanted = wire << 32 | np.asarray(row, dtype=np.int64)
-    if not len(key):
-        return np.full(len(wire), -1, dtype=np.int64)
-    at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-    return np.where((wire >= 0) & (key[at] == wanted), at, -1)
+    return np.where(wire >= 0, rows_of(wanted, key), -1)

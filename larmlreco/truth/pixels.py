@@ -13,6 +13,7 @@ from scipy.special import ndtr
 from larmlreco.geometry import Detector, WirePlane
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Hits, Pixels, TrueParticles, TrueSteps
+from larmlreco.sites import rows_of
 from larmlreco.truth.spread import Arrivals, ChargeResponse, arrivals
 
 Float64 = npt.NDArray[np.float64]
@@ -38,10 +39,8 @@ def step_instances(steps: TrueSteps, particles: TrueParticles) -> Int32:
 
 def particle_rows(wanted: Int32, ids: Int32) -> Int64:
     """Row (N,) of the particles with the wanted ids (N,). Raises ``ValueError`` for one that is not there."""
-    order = np.argsort(ids, kind="stable")
-    at = np.minimum(np.searchsorted(ids[order], wanted), max(len(ids) - 1, 0))
-    row = order[at] if len(ids) else np.zeros(len(wanted), dtype=np.int64)
-    wrong = np.ones(len(wanted), dtype=bool) if not len(ids) else ids[row] != wanted
+    row = rows_of(wanted, ids)
+    wrong = row < 0
     if wrong.any():
         raise ValueError(f"a true step belongs to particle {int(wanted[wrong][0])}, which is not among the particles")
     return row
@@ -97,8 +96,8 @@ def pixel_pairs(
     for offset in range(int(np.ceil(2 * _REACH_SIGMA * arriving.sigma.max() / rebin)) + 1):
         here = low + offset
         wanted = arriving.wire * n_rows + here
-        at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-        pair = np.flatnonzero((key[at] == wanted) & (here >= 0) & (here < n_rows))
+        at = rows_of(wanted, key)
+        pair = np.flatnonzero((at >= 0) & (here >= 0) & (here < n_rows))
         begin = here[pair] * rebin
         weight = arriving.charge[pair] * _share(arriving, pair, begin, begin + rebin)
         yield first[at[pair]], arriving.deposit[pair], weight

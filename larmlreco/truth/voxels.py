@@ -19,6 +19,7 @@ from larmlreco.geometry import Detector
 from larmlreco.labels import SEMANTIC_NAMES, Semantic
 from larmlreco.products import TrueLabels, TrueParticles, TrueSteps, Voxels
 from larmlreco.products.base import Json
+from larmlreco.sites import rows_of
 from larmlreco.truth.pixels import particle_rows
 
 Float64 = npt.NDArray[np.float64]
@@ -265,8 +266,8 @@ def connected_pieces(index: npt.ArrayLike, group: npt.ArrayLike) -> Int64:
     for dx, dy, dz in itertools.product((-1, 0, 1), repeat=3):
         step = (dx * ny + dy) * nz + dz
         if step > 0:
-            at = np.minimum(np.searchsorted(ordered, ordered + step), n - 1)
-            met = np.flatnonzero(ordered[at] == ordered + step)
+            at = rows_of(ordered + step, ordered)
+            met = np.flatnonzero(at >= 0)
             a, b = order[met], order[at[met]]
             same = groups[a] == groups[b]
             left.append(a[same])

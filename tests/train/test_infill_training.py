@@ -27,7 +27,6 @@ from larmlreco.train.infill import (
     balanced_threshold,
     collate,
     hide,
-    match_sites,
 )
 from larmlreco.train.infill_losses import InfillLoss
 from larmlreco.train.schedule import Schedule
@@ -130,16 +129,6 @@ def test_an_image_that_is_dead_as_a_whole_has_no_candidates() -> None:
     figures = InfillFigures(10, [found.found(np.zeros(0), np.zeros(0))])
     assert figures.summary()["classes"]["all"]["value"] == 0
     assert "narrow track" in figures.table()
-
-
-def test_matching_against_dictionaries() -> None:
-    random = np.random.default_rng(3)
-    for dimension, (n, k) in itertools.product((2, 3), ((40, 30), (0, 5), (5, 0))):
-        sites = random.integers(-4, 4, (n, dimension))
-        others = np.unique(random.integers(-4, 4, (k, dimension)), axis=0).reshape(-1, dimension)
-        rows = {tuple(site): i for i, site in enumerate(random.permutation(others).tolist())}
-        shuffled = np.array(list(rows), np.int64).reshape(-1, dimension)
-        assert match_sites(sites, shuffled).tolist() == [rows.get(tuple(site), -1) for site in sites.tolist()]
 
 
 def test_the_threshold_finds_as_many_sites_of_narrow_regions_as_there_are() -> None:
