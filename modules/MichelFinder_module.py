@@ -49,6 +49,9 @@ class MichelFinder(Producer):
         min_score: float = parameter(
             0.0, doc="least mean score of the Michel class over an electron", minimum=0, maximum=1
         )
+        voxel_score: float = parameter(
+            0.0, doc="least score of the Michel class of an electron's voxel; others leave it", minimum=0, maximum=1
+        )
         vote: bool = parameter(
             False,
             doc="whether Michel voxels lose their class where showers or delta rays have more score in their piece",

@@ -98,7 +98,8 @@ def find_michels(
 
     ``scores`` (N, 5) are the network's; without them a voxel has 1 for the Michel class. A candidate's score is the
     mean of that class over the electron's voxels, halved where a crossing had to be resolved or the muon is short, and
-    divided by 1 + gap. The cut ``min_score`` is on the mean times 1 - exp(-n / muon_size) for a muon of n voxels.
+    divided by 1 + gap. The cut ``min_score`` is on the mean times 1 - exp(-n / muon_size) for a muon of n voxels, and
+    comes before ``voxel_score``.
 
     Voxels of one class at one place count as one, with their charges summed.
 
@@ -118,6 +119,9 @@ def find_michels(
     rating, energy = rating[distinct], np.bincount(row, values, len(distinct)).astype(np.float64)
     finder = _Finder(keyed[distinct, :3], keyed[distinct, 3], options, surroundings)
     candidates = [c for c in finder.candidates() if finder.passes(c, rating, energy)]
+    for candidate in candidates:
+        candidate.rows = candidate.rows[rating[candidate.rows] >= options.voxel_score]
+    candidates = [c for c in candidates if len(c.rows)]
     found = finder.result(candidates, energy, rating)
     return replace(
         found,

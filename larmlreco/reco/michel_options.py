@@ -29,7 +29,8 @@ class MichelOptions:
     ``max_dead_gap`` in all. ``bridge``: longest way through voxels of the classes delta and HIP from muon to electron,
     0: none. ``crossings``: whether tracks that cross the muon within ``mask_radius`` of its end are recognised.
     ``short_muons``: whether a muon may end within ``mask_radius``. ``min_voxels`` and ``min_score``: least size of an
-    electron, and least mean over its voxels of the network's score of the Michel class. ``join_size``: electrons of
+    electron, and least mean over its voxels of the network's score of the Michel class. ``voxel_score``: voxels with
+    less score leave the electron once it is found; photons and muons touch it there. ``join_size``: electrons of
     so many voxels take no pieces across gaps, of which most are photons then, and lose those that DBSCAN joined where
     their connected voxels at the muon are as many; 0: all take them.
     ``border``: distance below which the electron is flagged as near the border or a dead region. Photons: connected
@@ -56,6 +57,7 @@ class MichelOptions:
     keep_unattached: bool = False
     min_voxels: int = 1
     min_score: float = 0.0
+    voxel_score: float = 0.0
     border: int = 3
     photon_angle: float = 0.0
     photon_length: float = 0.0

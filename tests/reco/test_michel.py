@@ -266,6 +266,21 @@ def test_the_network_scores_the_electron() -> None:
         assert len(found.flags) == kept
 
 
+def test_voxels_of_little_score_leave_an_electron_that_is_found() -> None:
+    toy = assemble(decay())
+    michel = np.flatnonzero(toy.label == MICHEL)
+    scores = np.full((len(toy.label), 5), 0.1)
+    scores[michel, MICHEL] = 0.9
+    scores[michel[::4], MICHEL] = 0.5
+    options = MichelOptions(min_score=0.7, voxel_score=0.6)
+    found = find_michels(toy.voxels, toy.label, np.ones(len(toy.label)), options, scores=scores)
+    assert np.flatnonzero(found.electron == 0).tolist() == sorted(set(michel) - set(michel[::4]))
+    assert found.score.tolist() == pytest.approx([0.9])
+    weak = find_michels(toy.voxels, toy.label, np.ones(len(toy.label)), MichelOptions(voxel_score=0.95), scores=scores)
+    assert len(weak.flags) == 0
+    assert (weak.muon < 0).all()
+
+
 def test_a_vote_gives_connected_voxels_one_class_and_slow_muons_may_look_like_protons() -> None:
     toy = assemble(decay())
     michel, muon = toy.label == MICHEL, toy.label == int(Semantic.MIP)
