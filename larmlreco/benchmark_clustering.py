@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from larmlreco.reco.clustering import ClusteringOptions, seeded_clusters
-from larmlreco.reco.clustering_dbscan import TOUCHING, dbscan
+from larmlreco.reco.clustering_dbscan import dbscan
+from larmlreco.sites import TOUCHING
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]

@@ -47,13 +47,14 @@ class Archive:
         class_names: Collection[str] | None = None,
         task: str | None = None,
         outputs: Collection[str] = (),
+        dimension: int | None = None,
         allow_other_detector: bool = False,
     ) -> None:
         """Raise ``ConfigurationError`` unless the card fits the job; meant for the time before the first event.
 
-        ``planes`` are the views that the job will ask for, ``class_names`` the classes that it expects, in order, and
-        ``outputs`` the keys that it needs. With ``allow_other_detector`` neither the detector nor its planes need be
-        those of the card.
+        ``planes`` are the views that the job will ask for, ``class_names`` the classes that it expects, in order,
+        ``outputs`` the keys that it needs, and ``dimension`` 2 for pixels, 3 for voxels. With ``allow_other_detector``
+        neither the detector nor its planes need be those of the card.
         """
         card = self.card
 
@@ -69,6 +70,7 @@ class Archive:
             demand(detector == card.detector, "the detector", detector, card.detector, mend)
             missing = sorted(set(planes) - set(card.planes))
             demand(not missing, "the planes", ", ".join(missing), ", ".join(card.planes) or "none")
+        demand(dimension in (None, card.dimension), "the dimension", dimension, card.dimension)
         if class_names is not None:
             wanted = tuple(class_names)
             demand(wanted == card.class_names, "the classes", ", ".join(wanted), ", ".join(card.class_names))

@@ -150,14 +150,10 @@ class DeadRegionInfill(Producer):
             detector=config.detector,
             planes={plane.view for plane in self._planes.values()},
             outputs=["active", "energy"],
+            dimension=2 if self._planes else 3,
             allow_other_detector=config.allow_other_detector,
         )
-        card, dimension = self._archive.card, 2 if self._planes else 3
-        if card.dimension != dimension:
-            raise ConfigurationError(
-                f"archive {self._archive.path}: the job needs a network for {config.input_type} (dimension "
-                f"{dimension}); the card has dimension {card.dimension}"
-            )
+        card = self._archive.card
         names = {field.name for field in fields(CandidateSettings)}
         trained = {k: v for k, v in card.training.get("candidates", {}).items() if k in names}
         settings = replace(CandidateSettings(**trained), limit=config.limit)

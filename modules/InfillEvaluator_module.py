@@ -11,7 +11,7 @@ from larmlreco.framework.evaluation import Evaluator
 from larmlreco.geometry import Detector, ReadoutPlane, detector
 from larmlreco.images import dead_channels
 from larmlreco.labels import Semantic
-from larmlreco.metrics.infill import HiddenImage, InfillMetrics, connected
+from larmlreco.metrics.infill import HiddenImage, InfillMetrics
 from larmlreco.products import (
     ChannelStatus,
     DeadRegions,
@@ -23,6 +23,7 @@ from larmlreco.products import (
     Voxels,
 )
 from larmlreco.reco.dead import DeadRegion, DeadWires, dead_boxes, gap_widths
+from larmlreco.sites import connected_pieces
 
 Int64 = npt.NDArray[np.int64]
 
@@ -171,7 +172,7 @@ class InfillEvaluator(Evaluator):
             track[known] = is_track[known]
             cluster = np.where(known, labels.particle if self._planes else labels.cluster, -1).astype(np.int64)
         else:
-            cluster = connected(coords)
+            cluster = connected_pieces(coords)
         inside = dead.contains(found)
         return HiddenImage(
             sites=coords,

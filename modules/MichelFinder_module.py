@@ -12,7 +12,7 @@ from larmlreco.geometry import detector
 from larmlreco.images import DeadChannelFinder
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Assns, ChannelStatus, Clusters, Michels, SpacePoints, TrueLabels, Voxels
-from larmlreco.reco.clustering_places import CANONICAL, Places, canonical_labels, members
+from larmlreco.reco.clustering_places import CANONICAL, Places, canonical_labels, image_shape, members
 from larmlreco.reco.dead import DeadVoxelFinder
 from larmlreco.reco.michel import FoundMichels, Int64, Surroundings, find_michels
 from larmlreco.reco.michel_options import MichelOptions
@@ -36,7 +36,9 @@ class MichelFinder(Producer):
             "measure", doc="DBSCAN min_samples 5 and 10 (smeared), 3 and 4 (thin), or by the event's own tracks"
         )
         eps: float = parameter(2.8, doc="distance of neighbours in DBSCAN", unit="voxel", minimum=1)
-        mask_radius: float = parameter(15.0, doc="radius around the attachment of the edge test", unit="voxel")
+        mask_radius: float = parameter(
+            15.0, doc="radius around the attachment of the edge test", unit="voxel", minimum=0
+        )
         max_gap: int = parameter(3, doc="voxels that may be missing", unit="voxel", minimum=0)
         max_dead_gap: int = parameter(20, doc="voxels that may be missing in dead regions", unit="voxel", minimum=0)
         bridge: int = parameter(
@@ -99,14 +101,10 @@ class MichelFinder(Producer):
             product = event.get(self._kind, tag)
             branch = event.key(self._kind, tag).branch
             labels = event.get(self._label_kind, labels_tag)
-            places = (
-                Places.of_voxels(product)
-                if isinstance(product, Voxels)
-                else Places.of_points(product, self._config.pitch)
-            )
+            places = Places.of(product, self._config.pitch)
             found = find_michels(
                 places.index,
-                places.label(canonical_labels(labels)),
+                places.label(canonical_labels(labels, branch, len(product))),
                 places.charge,
                 self._options(places.pitch),
                 scores=None if isinstance(labels, TrueLabels) else labels.scores[places.first],
@@ -128,11 +126,11 @@ class MichelFinder(Producer):
             return np.floor((np.array(corner) - places.origin) / places.pitch).astype(np.int64)
 
         low = high = dead = None
-        size = product.meta.get("size")
+        shape = image_shape(product)
         if self._config.volume:
             low, high = voxel(self._config.volume[:3]), voxel(self._config.volume[3:])
-        elif size is not None:
-            low, high = np.zeros(3, dtype=np.int64), np.full(3, size - 1)
+        elif shape is not None:
+            low, high = np.zeros(3, dtype=np.int64), shape - 1
         if self._config.dead_regions or self._config.geometry is not None:
             channels, tpc = self._channels.find(status), product.meta.get("tpc")
             dead = self._dead.find(channels, places.origin, places.pitch, tpc=tpc)

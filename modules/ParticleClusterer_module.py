@@ -130,11 +130,8 @@ class ParticleClusterer(Producer):
         )
 
     def __init__(self, config: Parameters, context: ModuleContext) -> None:
-        for name in [name for group in config.groups for name in group]:
-            if name not in SEMANTIC_NAMES:
-                raise ConfigurationError(f"groups: unknown class {name!r}; {valid_choices(name, SEMANTIC_NAMES)}")
         self._config = config
-        self._groups = _groups(config)
+        self._groups = _groups(config, context.label)
         self._torn = [SEMANTIC_NAMES.index(name) for name in config.fragment_by_dbscan]
         self._options = ClusteringOptions(
             config.seed_threshold,
@@ -157,12 +154,13 @@ class ParticleClusterer(Producer):
         wants = [method for method in config.methods if method in NETWORK_METHODS]
         if wants:
             if config.archive is None:
-                raise ConfigurationError(f"methods: {wants[0]} needs a network; archive is @nil")
+                raise ConfigurationError(f"{context.label}.methods: {wants[0]} needs a network; archive is @nil")
             self._archive = load_archive(config.archive, context.device, context.threads)
             self._archive.check(
                 task="instance_clustering",
                 detector=config.detector,
                 outputs=["embedding", "margin", "seediness"],
+                dimension=3,
                 allow_other_detector=config.allow_other_detector,
             )
             card = self._archive.card
@@ -190,7 +188,8 @@ class ParticleClusterer(Producer):
             product = event.get(self._kind, tag)
             branch = event.key(self._kind, tag).branch
             places = self._places(product, branch)
-            label = places.label(canonical_labels(event.get(self._label_kind, labels_tag)))
+            labels = event.get(self._label_kind, labels_tag)
+            label = places.label(canonical_labels(labels, branch, len(product)))
             found, score = self._clustered(places, label)
             meta = {**self._meta, "target": branch}
             clusters, of_row = places.clusters(found.cluster, found.semantic, found.seed, score, meta)
@@ -216,9 +215,7 @@ class ParticleClusterer(Producer):
         return clustered, score
 
     def _places(self, product: Voxels | SpacePoints, branch: str) -> Places:
-        places = (
-            Places.of_voxels(product) if isinstance(product, Voxels) else Places.of_points(product, self._config.pitch)
-        )
+        places = Places.of(product, self._config.pitch)
         if self._archive is not None and len(product):
             self._archive.check_pitch(places.pitch, branch)
         return places
@@ -234,13 +231,20 @@ class ParticleClusterer(Producer):
         return hits_of_clusters(of_row, row, product.hit.reshape(-1), clusters, hits)
 
 
-def _groups(config: ParticleClusterer.Parameters) -> list[ClassGroup]:
-    for name in [name for group in config.groups for name in group]:
+def _groups(config: ParticleClusterer.Parameters, label: str) -> list[ClassGroup]:
+    names = [name for group in config.groups for name in group]
+    for name in names:
         if name not in SEMANTIC_NAMES:
-            raise ConfigurationError(f"groups: unknown class {name!r}; {valid_choices(name, SEMANTIC_NAMES)}")
+            raise ConfigurationError(f"{label}.groups: unknown class {name!r}; {valid_choices(name, SEMANTIC_NAMES)}")
+        if names.count(name) > 1:
+            raise ConfigurationError(
+                f"{label}.groups: {name} is there {names.count(name)} times; expected once at most"
+            )
     for key, values in (("methods", config.methods), ("eps", config.eps)):
         if len(values) != len(config.groups):
-            raise ConfigurationError(f"{key}: {len(values)} values for {len(config.groups)} groups; expected one each")
+            raise ConfigurationError(
+                f"{label}.{key}: {len(values)} values for {len(config.groups)} groups; expected one each"
+            )
     return [
         ClassGroup(tuple(SEMANTIC_NAMES.index(name) for name in group), method, eps, config.min_samples)
         for group, method, eps in zip(config.groups, config.methods, config.eps, strict=True)

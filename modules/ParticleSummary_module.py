@@ -10,7 +10,7 @@ from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, pa
 from larmlreco.geometry import detector
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Assns, Clusters, InputTag, Michels, ParticleFlag, Particles, SpacePoints, Voxels
-from larmlreco.reco.clustering_places import Places, cluster_of_rows, members
+from larmlreco.reco.clustering_places import Places, cluster_of_rows, image_shape, members
 from larmlreco.reco.particles import Attachments, ParticleOptions, attachments, summarise
 
 Float64 = npt.NDArray[np.float64]
@@ -100,11 +100,7 @@ class ParticleSummary(Producer):
         for name, (tag, clusters_tag, *michels_tag) in self._images.items():
             product = event.get(self._kind, tag)
             branch = event.key(self._kind, tag).branch
-            places = (
-                Places.of_voxels(product)
-                if isinstance(product, Voxels)
-                else Places.of_points(product, self._config.pitch)
-            )
+            places = Places.of(product, self._config.pitch)
             clusters, cluster = self._clusters(event, clusters_tag, branch, len(product))
             position = places.origin + (places.index + 0.5) * places.pitch
             michels = None
@@ -179,11 +175,8 @@ class ParticleSummary(Producer):
         if self._detector is not None:
             box: Float64 | None = self._detector.tpcs[int(product.meta.get("tpc", 0))].active
             return box
-        size = product.meta.get("shape", product.meta.get("size"))
-        if size is None or isinstance(product, SpacePoints):
-            return None
-        high = places.origin + np.broadcast_to(np.array(size, dtype=np.float64), 3) * places.pitch
-        return np.column_stack([places.origin, high])
+        shape = image_shape(product)
+        return None if shape is None else np.column_stack([places.origin, places.origin + shape * places.pitch])
 
 
 def _infilled(product: Voxels | SpacePoints) -> npt.NDArray[np.bool_]:

@@ -62,6 +62,7 @@ class SparseSegmentation(Producer):
             planes={plane.view for plane in planes},
             class_names=SEMANTIC_NAMES,
             outputs=["semantic"],
+            dimension=2,
             allow_other_detector=config.allow_other_detector,
         )
         self._archive.check_factors(config.class_factors)

@@ -37,9 +37,10 @@ class TrueClusterMaker(Producer):
     def produce(self, event: Event) -> None:
         """Make the clusters of one event."""
         for name, (tag, truth_tag) in self._images.items():
-            places, branch = Places.of_voxels(event.get(Voxels, tag)), event.key(Voxels, tag).branch
-            truth = event.get(TrueLabels, truth_tag)
-            label, true = canonical_labels(truth)[places.first], truth.cluster[places.first]
+            voxels, branch = event.get(Voxels, tag), event.key(Voxels, tag).branch
+            places, truth = Places.of_voxels(voxels), event.get(TrueLabels, truth_tag)
+            label = canonical_labels(truth, branch, len(voxels))[places.first]
+            true = truth.cluster[places.first]
             known = np.flatnonzero((true >= 0) & (label >= 0))
             _, number = np.unique(true[known], return_inverse=True)
             k, n = int(number.max(initial=-1)) + 1, len(SEMANTIC_NAMES)

@@ -55,14 +55,10 @@ class VoxelSegmentation(Producer):
             task="semantic_segmentation",
             detector=config.detector,
             outputs=["semantic"],
+            dimension=3,
             allow_other_detector=config.allow_other_detector,
         )
         card = self._archive.card
-        if card.dimension != 3:
-            raise ConfigurationError(
-                f"archive {self._archive.path}: the job needs a network for voxels (dimension 3); "
-                f"the card has dimension {card.dimension}"
-            )
         self._archive.check_factors(config.class_factors)
         context.register_model(self._archive.path.name, card.sha256)
         self._tile, self._mirrored = config.tile, config.mirrored

@@ -1,11 +1,12 @@
-"""Sites as numbers, against dictionaries."""
+"""Sites as numbers and rows, against dictionaries; pieces against scipy and scikit-learn."""
 
 import itertools
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from larmlreco.sites import SiteBox, match_sites, rows_of
+from larmlreco.sites import SiteBox, connected_pieces, match_sites, rows_of
 
 
 def test_rows_are_the_first_with_the_wanted_number() -> None:
@@ -42,3 +43,36 @@ def test_a_box_numbers_its_sites_in_their_order() -> None:
         box.keys(np.array([[7, 0, 1]]))
     with pytest.raises(ValueError, match="at least one"):
         SiteBox.around(np.zeros((0, 3), np.int64))
+    far = np.array([[-(2**30), 0, 0], [2**30, 2**21, 2**21]])
+    with pytest.raises(ValueError, match=r"sites from .* to \[1073741824, 2097152, 2097152\] are too far apart"):
+        SiteBox.around(far)
+
+
+def test_pieces_are_those_of_an_image_with_26_neighbours() -> None:
+    random = np.random.default_rng(4)
+    image = random.random((20, 20, 20)) < 0.08
+    voxels = random.permutation(np.argwhere(image))
+    expected, n = ndimage.label(image, np.ones((3, 3, 3)))
+    found = connected_pieces(voxels)
+    assert found.max() + 1 == n
+    assert len(np.unique(np.column_stack([found, expected[tuple(voxels.T)]]), axis=0)) == n
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_pieces_of_pixels_are_those_of_dbscan_with_one_of_them(seed: int) -> None:
+    from sklearn.cluster import DBSCAN
+
+    sites = np.random.default_rng(seed).integers(0, 25, (120, 2))
+    wanted = DBSCAN(eps=1.99, min_samples=1).fit_predict(sites)
+    assert connected_pieces(sites).tolist() == wanted.tolist()
+
+
+def test_pieces_connect_by_corners_within_a_group() -> None:
+    line = np.column_stack([np.arange(6), np.zeros(6, int), np.zeros(6, int)])
+    assert connected_pieces(line, np.array([1, 1, 0, -1, 0, 0])).tolist() == [0, 0, 1, -1, 2, 2]
+    assert connected_pieces(line[[0, 0, 1]]).tolist() == [0, 0, 0]
+    assert connected_pieces(line[[0, 0, 1]], np.array([0, 1, 1])).tolist() == [0, 1, 1]
+    assert connected_pieces(line[:0]).tolist() == []
+    index = np.array([[0, 0, 0], [1, 1, 1], [1, 1, 3], [0, 0, 11], [0, 1, 0], [5, 5, 5], [6, 6, 6]])
+    assert connected_pieces(index, np.array([0, 0, 0, 0, 0, 1, 2])).tolist() == [0, 0, 1, 2, 0, 3, 4]
+    assert connected_pieces(np.array([[-3, -3, -3], [-2, -2, -2]]), np.array([4, 4])).tolist() == [0, 0]

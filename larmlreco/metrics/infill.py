@@ -6,17 +6,14 @@ wanted probability. All errors take the event as the independent unit.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from larmlreco.metrics.ratio import EventRatio, percent
-from larmlreco.sites import match_sites
+from larmlreco.sites import connected_pieces, match_sites, offsets
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -27,9 +24,6 @@ THRESHOLDS: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
 TARGETS: Mapping[str, float] = {"recall": 0.90, "precision": 0.90, "energy_bias": 0.05}
 """Goals of this project for gaps up to 3 cm."""
-
-CONNECTED = 1.99
-"""Distance of neighbours of DBSCAN (with one point a cluster), in sites: they share a face, an edge or a corner."""
 
 MIN_TRACK = 20
 """Least sites of a track whose gaps are counted, and least energy is measured on one."""
@@ -59,15 +53,6 @@ class HiddenImage:
     probability: Float64
     found_energy: Float64
     found_width: Int64
-
-
-def connected(sites: Int64, distance: float = CONNECTED) -> Int64:
-    """Number (N,) of the connected group of each site (N, D), numbered from 0: DBSCAN with one point a cluster."""
-    if not len(sites):
-        return np.zeros(0, dtype=np.int64)
-    pairs = cKDTree(sites).query_pairs(distance, output_type="ndarray")
-    graph = coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), (len(sites), len(sites)))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 class InfillMetrics:
@@ -136,7 +121,7 @@ class InfillMetrics:
         short = np.zeros(len(image.sites), dtype=np.bool_)
         for rows in hurt:
             gone = rows[(image.width[rows] > 0) & (image.track[rows] == 1)]
-            piece = connected(image.sites[gone])
+            piece = connected_pieces(image.sites[gone])
             for number in range(int(piece.max(initial=-1)) + 1):
                 mine = gone[piece == number]
                 short[mine] = np.ptp(image.sites[mine], axis=0).max() < self.narrow
@@ -185,11 +170,11 @@ class InfillMetrics:
         totals = {"all": [0, 0, 0, 0], "narrow": [0, 0, 0, 0]}
         for rows in hurt:
             left = image.sites[rows[image.width[rows] == 0]]
-            before = connected(left)
+            before = connected_pieces(left)
             parts = np.flatnonzero(np.bincount(before) >= MIN_PIECE) if len(left) else np.zeros(0, np.int64)
             if len(parts) < 2:
                 continue
-            after = connected(np.concatenate([left, taken]))
+            after = connected_pieces(np.concatenate([left, taken]))
             first = np.array([int(np.flatnonzero(before == part)[0]) for part in parts])
             pieces = len(np.unique(after[first]))
             found = (len(parts) - pieces, len(parts) - 1, int(pieces == 1), 1)
@@ -303,7 +288,7 @@ def _hurt_tracks(image: HiddenImage) -> list[Int64]:
     out = []
     for cluster in np.unique(image.cluster[(image.width > 0) & (image.cluster >= 0) & (image.track != 0)]):
         rows = np.flatnonzero((image.cluster == cluster) & (image.track != 0))
-        part = connected(image.sites[rows])
+        part = connected_pieces(image.sites[rows])
         hurt = np.bincount(part, image.width[rows] > 0) > 0
         for number in np.flatnonzero(hurt & (np.bincount(part) >= MIN_TRACK)):
             out.append(rows[part == number])
@@ -332,16 +317,12 @@ def _count(
     ratios["recall_near"].add(int((near >= threshold).sum()), len(own))
 
 
-def _steps(dimension: int) -> Int64:
-    return np.array(list(product((-1, 0, 1), repeat=dimension)), dtype=np.int64)
-
-
 def _best_probability(true: Int64, found: Int64, probability: Float64) -> tuple[Float64, Float64]:
     """Probability (H,) of the found site at each true one, and the highest of it and its neighbours; 0: none."""
     values = np.append(probability, 0.0)
     own = values[match_sites(true, found)]
     near = own.copy()
-    for step in _steps(true.shape[1]):
+    for step in offsets(1, true.shape[1]):
         near = np.maximum(near, values[match_sites(true + step, found)])
     return own, near
 
@@ -350,7 +331,7 @@ def _is_in(found: Int64, true: Int64) -> tuple[Bools, Bools]:
     """Whether each found site (P,) is a true one, and whether it is or a neighbour is."""
     right = match_sites(found, true) >= 0
     beside = right.copy()
-    for step in _steps(found.shape[1]):
+    for step in offsets(1, found.shape[1]):
         beside |= match_sites(found + step, true) >= 0
     return right, beside
 

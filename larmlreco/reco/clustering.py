@@ -16,11 +16,12 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from larmlreco.labels import Semantic
-from larmlreco.reco.clustering_dbscan import TOUCHING, connected_pieces, dbscan
+from larmlreco.reco.clustering_dbscan import dbscan
 from larmlreco.reco.clustering_faint import join_faint, without_faint
 from larmlreco.reco.clustering_index import PointTree, squared_distance, within
 from larmlreco.reco.clustering_showers import ShowerOptions, split_showers
 from larmlreco.reco.clustering_tracks import TrackOptions, split_tracks
+from larmlreco.sites import TOUCHING, connected_pieces
 
 Index = npt.NDArray[np.integer[Any]]
 Int64 = npt.NDArray[np.int64]
@@ -312,7 +313,7 @@ def _by_network(
     else:
         found, seed = seeded_clusters(outputs.embedding, outputs.margin, outputs.seediness, options)
         if options.assign_all and len(seed) == 0:
-            found = connected_pieces(voxels, np.zeros(len(voxels), dtype=np.int64))
+            found = connected_pieces(voxels)
             seed = _brightest(found, outputs.seediness)
     split = np.append(np.isin(_majority(found, label, len(seed)), torn), False)
     piece = np.where(split[found], connected_pieces(voxels, found), -1)

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from larmlreco.labels import SEMANTIC_NAMES, Semantic
-from larmlreco.reco.clustering_dbscan import TOUCHING, dbscan
+from larmlreco.sites import TOUCHING, connected_pieces
 
 Int64 = npt.NDArray[np.int64]
 Index = npt.NDArray[np.integer[Any]]
@@ -31,7 +31,7 @@ def join_faint(voxels: Index, charge: Floats, reach: float, least: float) -> Int
     within ``reach``, times at most the logarithm of the number of pieces.
     """
     places = np.asarray(voxels, dtype=np.float64).reshape(-1, 3)
-    piece = dbscan(places, TOUCHING, 1)
+    piece = connected_pieces(places)
     if len(piece) < 2:
         return piece
     pairs = cKDTree(places).query_pairs(reach, output_type="ndarray")

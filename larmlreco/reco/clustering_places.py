@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from larmlreco.errors import ConfigurationError
+from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Assns, Clusters, SemanticScores, SpacePoints, TrueLabels, Voxels
 
 Int64 = npt.NDArray[np.int64]
@@ -34,6 +35,11 @@ class Places:
     row_charge: Float64
     origin: Float64
     pitch: float
+
+    @classmethod
+    def of(cls, product: Voxels | SpacePoints, pitch: float) -> "Places":
+        """The places of voxels, or of space points on a grid of ``pitch`` cm."""
+        return cls.of_voxels(product) if isinstance(product, Voxels) else cls.of_points(product, pitch)
 
     @classmethod
     def of_voxels(cls, voxels: Voxels) -> "Places":
@@ -107,14 +113,24 @@ class Places:
         return made, of_row
 
 
-def canonical_labels(labels: SemanticScores | TrueLabels) -> npt.NDArray[np.int32]:
-    """Labels (N,) in the canonical scheme. Raises ``ConfigurationError`` for labels of another one."""
-    scheme = labels.meta.get("scheme")
+def image_shape(product: Voxels | SpacePoints) -> Int64 | None:
+    """Voxels (3,) of an image along its axes; ``None`` for points, and where nobody says."""
+    shape = product.meta.get("shape")
+    return None if shape is None or isinstance(product, SpacePoints) else np.array(shape, dtype=np.int64)
+
+
+def canonical_labels(labels: SemanticScores | TrueLabels, branch: str, n_rows: int) -> npt.NDArray[np.int32]:
+    """Labels (N,) of the rows of ``branch`` in the canonical scheme.
+
+    Raises ``ConfigurationError`` for labels of another scheme, or of something else than these ``n_rows`` rows.
+    """
+    target, scheme = labels.meta.get("target", branch), labels.meta.get("scheme")
     if scheme != CANONICAL["scheme"]:
         raise ConfigurationError(
-            f"the labels of {labels.meta.get('target')} are of the scheme {scheme!r}; expected "
-            "'larmlreco': HIP, MIP, shower, delta, Michel"
+            f"the labels of {target} are of the scheme {scheme!r}; expected 'larmlreco': {', '.join(SEMANTIC_NAMES)}"
         )
+    if target != branch or len(labels) != n_rows:
+        raise ConfigurationError(f"expected labels of the {n_rows} rows of {branch}; got {len(labels)} of {target}")
     return labels.label
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from larmlreco.reco.clustering_dbscan import TOUCHING, dbscan
 from larmlreco.reco.ways import kinks, lengths, longest_way, nearest_on_way, neighbour_ways
+from larmlreco.sites import TOUCHING, connected_pieces
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -55,7 +55,7 @@ def split_showers(voxels: Index, charge: Floats, tracks: Index, options: ShowerO
     """
     places = np.asarray(voxels, dtype=np.float64).reshape(-1, 3)
     weight = np.asarray(charge, dtype=np.float64)
-    piece = dbscan(places, TOUCHING, 1)
+    piece = connected_pieces(places)
     near = cKDTree(np.asarray(tracks, dtype=np.float64)) if len(tracks) else None
     made = int(piece.max(initial=-1)) + 1
     bright = np.bincount(piece, weight, made) >= 2 * options.least

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from larmlreco.reco.clustering_dbscan import connected_pieces, dbscan
+from larmlreco.reco.clustering_dbscan import dbscan
 from larmlreco.reco.ways import kinks, lengths, longest_way, neighbour_ways, unit
+from larmlreco.sites import connected_pieces
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]

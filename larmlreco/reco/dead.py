@@ -1,7 +1,6 @@
 """Where a detector sees nothing: dead wires of a plane, dead boxes, and voxels that too few planes see."""
 
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -171,16 +170,6 @@ class DeadVoxelFinder:
         if self._seen is None or self._seen[0] != what:
             self._seen = what, dead_voxels(self._geometry, channels, origin, pitch, self._min_planes, tpc)
         return DeadAnywhere((region, self._seen[1]))
-
-
-def offsets(radius: int, dimension: int) -> Int64:
-    """All steps (K, D) whose coordinates are at most ``radius``."""
-    return np.array(list(product(range(-radius, radius + 1), repeat=dimension)), dtype=np.int64)
-
-
-def dilated(sites: Int64, radius: int) -> Int64:
-    """Sites (K, D) and all whose coordinates differ from one of them by at most ``radius``; some come often."""
-    return (sites[:, np.newaxis] + offsets(radius, sites.shape[1])).reshape(-1, sites.shape[1])
 
 
 def gap_widths(coords: Index, dead: DeadRegion, most: int = 100) -> Int64:

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from larmlreco.products import Pixels, Voxels
-from larmlreco.reco.dead import DeadRegion, DeadWires, dilated, offsets
+from larmlreco.reco.dead import DeadRegion, DeadWires
 from larmlreco.reco.infill_lines import LINE_FEATURES, line_features
-from larmlreco.sites import SiteBox
+from larmlreco.sites import SiteBox, dilated, offsets
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]

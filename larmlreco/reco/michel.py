@@ -16,11 +16,12 @@ from scipy.spatial import cKDTree
 
 from larmlreco.labels import Semantic
 from larmlreco.products import MichelFlag
-from larmlreco.reco.clustering_dbscan import connected_pieces, dbscan
-from larmlreco.reco.dead import DeadRegion, dilated
+from larmlreco.reco.clustering_dbscan import dbscan
+from larmlreco.reco.dead import DeadRegion
 from larmlreco.reco.michel_muon import MuonEnds
 from larmlreco.reco.michel_options import MichelOptions, min_samples
 from larmlreco.reco.ways import unit
+from larmlreco.sites import connected_pieces, dilated, offsets
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -29,6 +30,7 @@ Index = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.floating[Any]]
 
 _ENDPOINT_MEV = 53.0
+_ROWS_AT_ONCE = 1000
 _NO_FLAG = MichelFlag(0)
 _DEFAULT = MichelOptions()
 
@@ -120,8 +122,9 @@ def find_michels(
     finder = _Finder(keyed[distinct, :3], keyed[distinct, 3], options, surroundings)
     candidates = [c for c in finder.candidates() if finder.passes(c, rating, energy)]
     for candidate in candidates:
-        candidate.rows = candidate.rows[rating[candidate.rows] >= options.voxel_score]
-    candidates = [c for c in candidates if len(c.rows)]
+        strong = rating[candidate.rows] >= options.voxel_score
+        if strong.sum() >= options.min_voxels:
+            candidate.rows = candidate.rows[strong]
     found = finder.result(candidates, energy, rating)
     return replace(
         found,
@@ -217,7 +220,7 @@ class _Finder:
         electrons = np.flatnonzero(self.michel >= 0)
         if len(electrons) == 0:
             return {}
-        electron, muon = self._near(electrons, muon_tree, self.muon_rows, self._reach())
+        electron, muon = self._across(electrons, muon_tree, self.muon_rows)
         missing = self._missing(electron, muon)
         kept = missing <= self.options.max_gap
         contacts = self._best(muon_tree, electron[kept], muon[kept], missing[kept])
@@ -229,9 +232,34 @@ class _Finder:
 
     def _near(self, rows: Int64, tree: Any, tree_rows: Int64, reach: float) -> tuple[Int64, Int64]:
         """Pairs of a row of ``rows`` and one of ``tree_rows`` that differ by at most ``reach`` along every axis."""
-        close = tree.query_ball_point(self.voxels[rows], reach + 0.5, p=np.inf)
-        which = np.repeat(np.arange(len(rows)), [len(c) for c in close])
-        return rows[which], tree_rows[np.fromiter((i for c in close for i in c), dtype=np.int64, count=len(which))]
+        if not len(rows):
+            return rows, tree_rows[:0]
+        mine = cKDTree(self.voxels[rows])
+        pairs = mine.sparse_distance_matrix(tree, reach + 0.5, p=np.inf, output_type="ndarray")
+        return rows[pairs["i"]], tree_rows[pairs["j"]]
+
+    def _across(self, rows: Int64, tree: Any, tree_rows: Int64) -> tuple[Int64, Int64]:
+        """Pairs with no more voxels between them than may be missing, or be dead where a dead region is near both."""
+        gap = self.options.max_gap + 1
+        if self.dead is None or self.options.max_dead_gap <= self.options.max_gap:
+            return self._near(rows, tree, tree_rows, gap)
+        beside = self._beside(self.dead, rows, gap)
+        near = self._near(rows[~beside], tree, tree_rows, gap)
+        a, b = self._near(rows[beside], tree, tree_rows, self.options.max_dead_gap + 1)
+        others, row = np.unique(b, return_inverse=True)
+        kept = (self._span(a, b) <= gap) | self._beside(self.dead, others, gap)[row]
+        return np.concatenate([near[0], a[kept]]), np.concatenate([near[1], b[kept]])
+
+    def _beside(self, dead: DeadRegion, rows: Int64, reach: int) -> Bool:
+        """Whether voxels have a dead one that differs by at most ``reach`` along every axis."""
+        around = offsets(reach, 3)
+        out = np.zeros(len(rows), dtype=np.bool_)
+        for begin in range(0, len(rows), _ROWS_AT_ONCE):
+            sites = self.voxels[rows[begin : begin + _ROWS_AT_ONCE], np.newaxis] + around
+            out[begin : begin + _ROWS_AT_ONCE] = (
+                dead.contains(sites.reshape(-1, 3)).reshape(-1, len(around)).any(axis=1)
+            )
+        return out
 
     def _missing(self, a: Int64, b: Int64) -> Int64:
         """Voxels missing on the straight way between pairs of voxels, without those in dead regions."""
@@ -275,7 +303,7 @@ class _Finder:
         others = np.flatnonzero(np.isin(self.label, (Semantic.DELTA, Semantic.HIP)))
         if len(others) == 0:
             return {}
-        piece = connected_pieces(self.voxels[others], np.zeros(len(others), dtype=np.int64))
+        piece = connected_pieces(self.voxels[others])
         piece_of = np.full(len(self.voxels), -1, dtype=np.int64)
         piece_of[others] = piece
         between, muon = self._near(others, muon_tree, self.muon_rows, 1)
@@ -317,7 +345,7 @@ class _Finder:
         """
         rows = candidate.rows
         places = self.voxels[rows]
-        piece = connected_pieces(places, np.zeros(len(places), dtype=np.int64))
+        piece = connected_pieces(places)
         near = piece == piece[((places - self.voxels[candidate.attachment]) ** 2).sum(axis=1).argmin()]
         if not 0 < self.options.join_size <= near.sum():
             return rows[:0]
@@ -338,7 +366,7 @@ class _Finder:
         while any(map(len, added)) and len(loose):
             rows = np.concatenate(added)
             owner = self._owner(rows, np.repeat(np.arange(len(found)), [len(a) for a in added]))
-            electron, near = self._near(rows, cKDTree(self.voxels[loose]), loose, self._reach())
+            electron, near = self._across(rows, cKDTree(self.voxels[loose]), loose)
             missing = self._missing(electron, near)
             kept = missing <= np.where(whole[owner[electron]], 0, self.options.max_gap)
             electron, near, missing = electron[kept], near[kept], missing[kept]
@@ -351,10 +379,6 @@ class _Finder:
                     candidate.rows = np.sort(np.concatenate([candidate.rows, more]))
                     candidate.flags |= MichelFlag.JOINED
             loose = loose[taker < 0]
-
-    def _reach(self) -> int:
-        """Largest difference along an axis of voxels with no more missing between them than may be."""
-        return 1 + max(self.options.max_gap, self.options.max_dead_gap if self.dead is not None else 0)
 
     def _owner(self, rows: Int64, owner: Int64) -> Int64:
         out = np.full(len(self.voxels), -1, dtype=np.int64)
@@ -426,7 +450,7 @@ class _Finder:
         rows = np.flatnonzero(free)
         if self.options.photon_angle <= 0 or self.options.photon_length <= 0 or len(rows) == 0:
             return out
-        piece = connected_pieces(self.voxels[rows], np.zeros(len(rows), dtype=np.int64))
+        piece = connected_pieces(self.voxels[rows])
         size = np.bincount(piece)
         energy = np.bincount(piece, charge[rows])
         middle = np.stack([np.bincount(piece, self.voxels[rows, axis]) / size for axis in range(3)], axis=1)

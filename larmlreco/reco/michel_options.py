@@ -30,9 +30,9 @@ class MichelOptions:
     0: none. ``crossings``: whether tracks that cross the muon within ``mask_radius`` of its end are recognised.
     ``short_muons``: whether a muon may end within ``mask_radius``. ``min_voxels`` and ``min_score``: least size of an
     electron, and least mean over its voxels of the network's score of the Michel class. ``voxel_score``: voxels with
-    less score leave the electron once it is found; photons and muons touch it there. ``join_size``: electrons of
-    so many voxels take no pieces across gaps, of which most are photons then, and lose those that DBSCAN joined where
-    their connected voxels at the muon are as many; 0: all take them.
+    less score leave the electron once it is found, if ``min_voxels`` stay; photons and muons touch it there.
+    ``join_size``: electrons of so many voxels take no pieces across gaps, of which most are photons then, and lose
+    those that DBSCAN joined where their connected voxels at the muon are as many; 0: all take them.
     ``border``: distance below which the electron is flagged as near the border or a dead region. Photons: connected
     pieces of the shower class, and of what is left of the Michel class, with their middle within ``photon_angle``
     (degrees, half of the opening) and ``photon_length`` of the attachment

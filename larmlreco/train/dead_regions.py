@@ -100,7 +100,7 @@ def random_regions(
         width = _width(settings.most_width, random)
         kind = KINDS[int(random.integers(0, len(KINDS)))] if dimension == 3 else "slab"
         if kind == "box":
-            edge = np.minimum(width + random.integers(0, 2 * width + 1, dimension), 3 * settings.most_width)
+            edge = width + random.integers(0, 2 * width + 1, dimension)
             edge[random.integers(0, dimension)] = width
             lows.append(anchor - random.integers(0, edge))
             edges.append(edge)

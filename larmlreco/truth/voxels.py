@@ -5,13 +5,10 @@ a particle, and a shower is one cluster for each of its connected pieces (neighb
 that is DBSCAN with a distance of 1.99 voxels and one point).
 """
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
@@ -19,7 +16,7 @@ from larmlreco.geometry import Detector
 from larmlreco.labels import SEMANTIC_NAMES, Semantic
 from larmlreco.products import TrueLabels, TrueParticles, TrueSteps, Voxels
 from larmlreco.products.base import Json
-from larmlreco.sites import rows_of
+from larmlreco.sites import connected_pieces
 from larmlreco.truth.pixels import particle_rows
 
 Float64 = npt.NDArray[np.float64]
@@ -244,38 +241,6 @@ def nearest_voxels(index: npt.ArrayLike, others: npt.ArrayLike, energy: npt.Arra
     _, first = np.unique(row[order], return_index=True)
     out[some] = other[order[first]]
     return out
-
-
-def connected_pieces(index: npt.ArrayLike, group: npt.ArrayLike) -> Int64:
-    """Number (N,) of the connected piece of distinct voxels (N, 3), where only voxels of one group (N,) connect.
-
-    Voxels are neighbours when no coordinate differs by more than 1. The pieces are numbered in the order of their first
-    voxels.
-    """
-    voxels, groups = np.asarray(index, dtype=np.int64).reshape(-1, 3), np.asarray(group)
-    n = len(voxels)
-    if not n:
-        return np.zeros(0, dtype=np.int64)
-    # A margin of one voxel on all sides, so that no neighbour wraps around into the next row.
-    local = voxels - voxels.min(axis=0) + 1
-    _, ny, nz = (int(s) for s in local.max(axis=0) + 2)
-    key = (local[:, 0] * ny + local[:, 1]) * nz + local[:, 2]
-    order = np.argsort(key, kind="stable")
-    ordered = key[order]
-    left, right = [], []
-    for dx, dy, dz in itertools.product((-1, 0, 1), repeat=3):
-        step = (dx * ny + dy) * nz + dz
-        if step > 0:
-            at = rows_of(ordered + step, ordered)
-            met = np.flatnonzero(at >= 0)
-            a, b = order[met], order[at[met]]
-            same = groups[a] == groups[b]
-            left.append(a[same])
-            right.append(b[same])
-    a, b = np.concatenate(left), np.concatenate(right)
-    _, piece = connected_components(coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=(n, n)), directed=False)
-    _, first, renamed = np.unique(piece, return_index=True, return_inverse=True)
-    return np.asarray(np.argsort(np.argsort(first))[renamed])
 
 
 def _key(index: Int64, shape: tuple[int, int, int]) -> Int64:

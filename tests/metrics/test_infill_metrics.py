@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from larmlreco.metrics.infill import HiddenImage, InfillMetrics, connected
+from larmlreco.metrics.infill import HiddenImage, InfillMetrics
 
 
 def random_image(seed: int, dimension: int = 2) -> HiddenImage:
@@ -241,13 +241,3 @@ def test_empty_images_count_for_nothing(dimension: int) -> None:
     )  # fmt: skip
     metrics.add(only_found)
     assert metrics.summary()["groups"]["all"]["precision"]["value"] == 0
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_connected_groups_are_those_of_dbscan(seed: int) -> None:
-    from sklearn.cluster import DBSCAN
-
-    sites = np.random.default_rng(seed).integers(0, 25, (120, 2))
-    wanted = DBSCAN(eps=1.99, min_samples=1).fit_predict(sites)
-    found = connected(sites)
-    assert len(set(zip(wanted, found, strict=True))) == len(set(wanted)) == len(set(found))

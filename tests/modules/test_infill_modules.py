@@ -262,7 +262,7 @@ def test_the_units_of_another_detector(planes_archive: str) -> None:
 def test_archives_that_do_not_fit(tmp_path: Path, planes_archive: str, voxels_archive: str) -> None:
     with pytest.raises(ConfigurationError, match="the job needs the detector microboone; the card has liquid_argon"):
         planes_harness(voxels_archive)
-    with pytest.raises(ConfigurationError, match=r"needs a network for Pixels \(dimension 2\); the card has dimension"):
+    with pytest.raises(ConfigurationError, match="the job needs the dimension 2; the card has 3"):
         planes_harness(make_archive(tmp_path / "a.ts", 3, detector="microboone", planes=("Y",)))
     with pytest.raises(ConfigurationError, match="needs the task infill; the card has flow"):
         planes_harness(make_archive(tmp_path / "b.ts", task="flow"))

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.proposal_free_clustering import plain_dbscan
-from scipy import ndimage
 from sklearn.cluster import DBSCAN
 
-from larmlreco.reco.clustering_dbscan import TOUCHING, connected_pieces, dbscan, neighbour_counts
+from larmlreco.reco.clustering_dbscan import dbscan, neighbour_counts
 
 
 @settings(max_examples=150, deadline=None)
@@ -43,22 +42,3 @@ def test_neighbours_are_counted_with_the_place_itself() -> None:
     line = np.column_stack([np.arange(6), np.zeros(6, int), np.zeros(6, int)])
     assert neighbour_counts(line, 2.8).tolist() == [3, 4, 5, 5, 4, 3]
     assert neighbour_counts(line[:1], 2.8).tolist() == [1]
-
-
-def test_pieces_are_those_of_an_image_with_26_neighbours() -> None:
-    random = np.random.default_rng(4)
-    image = random.random((20, 20, 20)) < 0.08
-    voxels = random.permutation(np.argwhere(image))
-    expected, n = ndimage.label(image, np.ones((3, 3, 3)))
-    found = connected_pieces(voxels, np.zeros(len(voxels), int))
-    assert found.max() + 1 == n
-    pairs = np.unique(np.column_stack([found, expected[tuple(voxels.T)]]), axis=0)
-    assert len(pairs) == n
-    assert np.array_equal(found, dbscan(voxels, TOUCHING, 1))
-
-
-def test_pieces_of_different_groups_do_not_join() -> None:
-    line = np.column_stack([np.arange(6), np.zeros(6, int), np.zeros(6, int)])
-    assert connected_pieces(line, np.array([1, 1, 0, -1, 0, 0])).tolist() == [2, 2, 0, -1, 1, 1]
-    assert connected_pieces(line[[0, 0, 1]], np.zeros(3, int)).tolist() == [0, 0, 0]
-    assert connected_pieces(line[:0], np.zeros(0, int)).tolist() == []

@@ -1,5 +1,7 @@
 """Producer and evaluator of clusters on in-memory events."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -39,7 +41,9 @@ LABEL = np.array([MIP] * 4 + [HIP] + [SHOWER] * 4 + [MICHEL] * 3)
 def voxels(index: np.ndarray = INDEX) -> Voxels:
     energy = np.arange(1, len(index) + 1, dtype=np.float32)
     place = {"origin_x": [10.0], "origin_y": [0.0], "origin_z": [0.0], "pitch": [0.3]}
-    return Voxels.from_columns(dict(zip("xyz", index.T, strict=True)) | {"energy": energy} | place, {"size": 100})
+    return Voxels.from_columns(
+        dict(zip("xyz", index.T, strict=True)) | {"energy": energy} | place, {"shape": [100, 100, 100]}
+    )
 
 
 def scores(label: np.ndarray = LABEL) -> SemanticScores:
@@ -172,6 +176,8 @@ def test_a_network_clusters_every_voxel_the_same_way_twice(archive: str, method:
 def test_what_does_not_fit_is_named(archive: str) -> None:
     with pytest.raises(ConfigurationError, match=r"groups: unknown class 'muon'; .*valid: HIP, MIP, Michel"):
         harness(groups=[["muon"]], methods=["dbscan"], eps=[1.0])
+    with pytest.raises(ConfigurationError, match=r"clusters\.groups: MIP is there 2 times; expected once at most"):
+        harness(groups=[["MIP"], ["MIP"]], methods=["dbscan"] * 2, eps=[1.0, 1.0])
     with pytest.raises(ConfigurationError, match="methods: 2 values for 4 groups; expected one each"):
         harness(methods=["dbscan"] * 2)
     with pytest.raises(ConfigurationError, match="methods: pieces needs a network; archive is @nil"):
@@ -181,6 +187,10 @@ def test_what_does_not_fit_is_named(archive: str) -> None:
     coarse = Voxels.from_columns({**voxels().to_columns(), "pitch": [0.5]})
     with pytest.raises(ConfigurationError, match=r"its card asks for voxels of 0\.3 cm.*measure 0\.5 cm"):
         harness(archive=archive, methods=["network"] * 4).process(event(("voxels", coarse), ("segmentation", scores())))
+    foreign = replace(scores(), meta={**META, "target": "Voxels_other"})
+    for other, got in ((scores(LABEL[:3]), "got 3 of"), (foreign, "got 12 of Voxels_other")):
+        with pytest.raises(ConfigurationError, match=f"expected labels of the 12 rows of Voxels_voxels__INPUT; {got}"):
+            harness().process(event(("voxels", voxels()), ("segmentation", other)))
     spine = SemanticScores(scores=np.eye(5)[LABEL], label=LABEL, meta={**META, "scheme": "nugraph2"})
     with pytest.raises(ConfigurationError, match="the scheme 'nugraph2'; expected 'larmlreco'"):
         harness().process(event(("voxels", voxels()), ("segmentation", spine)))

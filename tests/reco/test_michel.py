@@ -1,5 +1,6 @@
 """Michel electrons: the published procedure, and what it lacks where data are imperfect."""
 
+import itertools
 import time
 
 import numpy as np
@@ -276,9 +277,9 @@ def test_voxels_of_little_score_leave_an_electron_that_is_found() -> None:
     found = find_michels(toy.voxels, toy.label, np.ones(len(toy.label)), options, scores=scores)
     assert np.flatnonzero(found.electron == 0).tolist() == sorted(set(michel) - set(michel[::4]))
     assert found.score.tolist() == pytest.approx([0.9])
-    weak = find_michels(toy.voxels, toy.label, np.ones(len(toy.label)), MichelOptions(voxel_score=0.95), scores=scores)
-    assert len(weak.flags) == 0
-    assert (weak.muon < 0).all()
+    for options in (MichelOptions(voxel_score=0.95), MichelOptions(voxel_score=0.6, min_voxels=len(michel) - 1)):
+        whole = find_michels(toy.voxels, toy.label, np.ones(len(toy.label)), options, scores=scores)
+        assert np.flatnonzero(whole.electron == 0).tolist() == michel.tolist()
 
 
 def test_a_vote_gives_connected_voxels_one_class_and_slow_muons_may_look_like_protons() -> None:
@@ -343,6 +344,15 @@ def test_bad_events_take_bounded_time() -> None:
     found = find_michels(voxels, np.repeat([MIP, MICHEL], [len(muon), len(tiny)]), np.ones(len(voxels)))
     spread = np.unique(random.integers(0, 400, (n, 3)) * 4, axis=0)
     find_michels(spread, random.integers(0, 5, len(spread)), np.ones(len(spread)))
+    # Dense blocks that touch, and a dead region far from both, or between them.
+    block = np.array(list(itertools.product(range(14), repeat=3)))
+    both = np.concatenate([block, block + np.array([0, 0, 14])])
+    kinds = np.repeat([MIP, MICHEL], len(block))
+    for low in (100, 6):
+        dead = DeadBoxes(np.full((1, 3), low), np.full((1, 3), low + 1))
+        options = MichelOptions(thickness="smeared")
+        dense = find_michels(both, kinds, np.ones(len(both)), options, surroundings=Surroundings(dead=dead))
+        assert len(dense.flags) == 1
     assert time.process_time() - start < 60
     assert len(found.electron) == len(voxels)
 

@@ -43,7 +43,8 @@ def decay() -> Toy:
 def voxels(toy: Toy) -> Voxels:
     place = {"origin_x": [-3.0], "origin_y": [0.0], "origin_z": [0.0], "pitch": [0.3]}
     energy = np.full(len(toy.voxels), 0.5)
-    return Voxels.from_columns(dict(zip("xyz", toy.voxels.T, strict=True)) | {"energy": energy} | place, {"size": 768})
+    columns = dict(zip("xyz", toy.voxels.T, strict=True)) | {"energy": energy} | place
+    return Voxels.from_columns(columns, {"shape": [768, 768, 768]})
 
 
 def scores(toy: Toy, michel: float = 0.8) -> SemanticScores:
@@ -102,6 +103,16 @@ def test_volume_and_dead_regions_are_given_in_cm() -> None:
     dead = find(toy, dead_regions=[[20.0, 22.0, 0.0, 40.0, 24.0, 30.0]]).get(Michels)
     assert MichelFlag.NEAR_DEAD in MichelFlag(int(dead.flags[0]))
     assert MichelFlag(int(find(toy).get(Michels).flags[0])) == MichelFlag.EDGE
+
+
+@pytest.mark.parametrize(("row", "near"), [(0, True), (2, True), (3, False), (740, False), (741, True)])
+def test_the_border_is_that_of_the_image(row: int, near: bool) -> None:
+    toy = decay()
+    electron = toy.voxels[toy.michel == 0]
+    assert np.ptp(electron[:, 1]) == 24
+    toy.voxels[:, 1] += row - electron[:, 1].min()
+    flags = MichelFlag(int(find(toy).get(Michels).flags[0]))
+    assert (MichelFlag.NEAR_BORDER in flags) == near
 
 
 @pytest.mark.parametrize("planes", [1, 2])

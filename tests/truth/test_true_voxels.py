@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from oracles.voxel_truth import truth_of_voxels
 
-from larmlreco.truth.voxels import VoxelGrid, connected_pieces, voxel_clusters, voxel_deposits, voxel_labels
+from larmlreco.truth.voxels import VoxelGrid, voxel_clusters, voxel_deposits, voxel_labels
 
 GRID = VoxelGrid((12, 12, 12), 0.3)
 HIP, MIP, SHOWER, DELTA, MICHEL = range(5)
@@ -88,10 +88,3 @@ def test_a_threshold_drops_voxels_as_a_whole() -> None:
     assert made.index.tolist() == [[0, 0, 0]]
     assert made.energy.tolist() == [0.3, 0.3]
     assert made.voxel.tolist() == [0, 0]
-
-
-def test_pieces_connect_by_corners_within_a_group_and_do_not_wrap() -> None:
-    index = [[0, 0, 0], [1, 1, 1], [1, 1, 3], [0, 0, 11], [0, 1, 0], [5, 5, 5], [6, 6, 6]]
-    assert connected_pieces(index, [0, 0, 0, 0, 0, 1, 2]).tolist() == [0, 0, 1, 2, 0, 3, 4]
-    assert connected_pieces([[-3, -3, -3], [-2, -2, -2]], [4, 4]).tolist() == [0, 0]
-    assert connected_pieces(np.zeros((0, 3)), []).tolist() == []
