@@ -203,7 +203,7 @@ def _voxels(tree: _Tree, entry: int, path: str) -> Voxels:
             f"{' x '.join(f'{pitch:g}' for pitch in pitches)}; expected cubes"
         )
     numbers = ak.to_numpy(tree.array("_voxel_v._id", entry, entry + 1)[0]).astype(np.int64)
-    nx, ny = int(value("_xnum")), int(value("_ynum"))
+    nx, ny, _ = shape = [int(value(f"_{axis}num")) for axis in "xyz"]
     columns: dict[str, npt.ArrayLike] = {
         "x": numbers % nx,
         "y": numbers // nx % ny,
@@ -211,7 +211,8 @@ def _voxels(tree: _Tree, entry: int, path: str) -> Voxels:
         "energy": ak.to_numpy(tree.array("_voxel_v._value", entry, entry + 1)[0]),
         "pitch": pitches[:1],
     }
-    return Voxels.from_columns(columns | {f"origin_{axis}": [value(f"_p1.{axis}")] for axis in "xyz"})
+    origin = {f"origin_{axis}": [value(f"_p1.{axis}")] for axis in "xyz"}
+    return Voxels.from_columns(columns | origin, {"shape": shape})
 
 
 def _particles(tree: _Tree, entry: int) -> TrueParticles:

@@ -147,6 +147,7 @@ def test_sparse_tensors_are_voxels() -> None:
     assert voxels.energy.tolist() == [1.5, 0.5, 2.0, 0.25]
     assert classes.energy.tolist() == [0, 1, 2, 4]
     assert voxels.pitch.tolist() == pytest.approx([0.3])
+    assert voxels.meta["shape"] == [6, 5, 4]
     assert voxels.origin.tolist() == [pytest.approx([-1, 2, 3])]
     empty = reader.read(1, VOXELS)
     assert empty is not None
