@@ -204,6 +204,7 @@ def draw_spectrum(pairs: Sequence[Sequence[float]], stem: Path) -> list[Path]:
         inside = values[np.isfinite(values[:, column]), column]
         colour = "C0" if column < 2 else "C1"
         ax.hist(inside, bins=list(range(0, 66, 4)), histtype="step", linestyle=style, color=colour, label=title)
+    ax.margins(y=0.4)  # room for the legend
     return _finish(figure, ax, "energy (MeV)", "Michel electrons", stem)
 
 
