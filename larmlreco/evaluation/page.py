@@ -259,8 +259,9 @@ def _details(folder: Path, evaluation: Evaluation, pictures: Path) -> str:
         for variable, title in _CURVES.items():
             if variable in curves:
                 stem = pictures / f"{slug}_{variable}"
-                draw_curves(curves[variable]["five_classes"], variable, stem)
-                draw_curves(curves[variable]["track_shower"], variable, stem.with_name(stem.name + "_track_shower"))
+                cells, two = _cells(evaluation), stem.with_name(stem.name + "_track_shower")
+                draw_curves(curves[variable]["five_classes"], variable, cells, stem)
+                draw_curves(curves[variable]["track_shower"], variable, cells, two)
                 blocks.append(f"{title}, five classes and track/shower:\n\n{_images(pictures, stem.name)}")
     for picture in evaluation.pictures:
         target = f"{slug}_{picture.file}"
@@ -305,7 +306,7 @@ def _scan(evaluation: Evaluation, scan: str, slug: str, pictures: Path) -> str:
     points = evaluation.scans[scan]
     label = _evaluator(evaluation.results)
     stem = pictures / f"{slug}_{scan}"
-    draw_scan(points, scan, label, "pixels", stem)
+    draw_scan(points, scan, label, "pixels", _cells(evaluation), stem)
     rows = []
     for point in points:
         figures = point["results"][label]["pixels"]

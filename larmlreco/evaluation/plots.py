@@ -16,18 +16,21 @@ from larmlreco.metrics.flow import CURVE, PUBLISHED, TARGETS
 AXES = {
     "energy": "kinetic energy of the particle (MeV)",
     "opening_angle": "smallest angle between two primaries (degrees)",
-    "border": "distance to the border of the image (pixels)",
+    "border": "distance to the border of the image ({cells})",
     "gain": "factor on the charge",
-    "tile": "edge of the tiles that the network sees (pixels; whole image at the right)",
+    "tile": "edge of the tiles that the network sees ({cells}; whole image at the right)",
 }
-"""Axis titles by variable."""
+"""Axis titles by variable; ``cells`` are pixels or voxels."""
 
 _LOGARITHMIC = ("energy", "border")
 _FORMATS = ("png", "pdf")
 
 
-def draw_curves(curves: Mapping[str, Any], variable: str, stem: Path) -> list[Path]:
-    """Wrong part of each class in bins of a variable (:meth:`larmlreco.metrics.curves.CurveSet.summary`)."""
+def draw_curves(curves: Mapping[str, Any], variable: str, cells: str, stem: Path) -> list[Path]:
+    """Wrong part of each class in bins of a variable (:meth:`larmlreco.metrics.curves.CurveSet.summary`).
+
+    ``cells``: what they are parts of, pixels or voxels.
+    """
     figure, ax = _figure()
     names = [name for name in curves if name != "all"]
     colours = dict(zip(names, class_colours(tuple(names)), strict=True))
@@ -52,13 +55,16 @@ def draw_curves(curves: Mapping[str, Any], variable: str, stem: Path) -> list[Pa
         )
     if variable in _LOGARITHMIC:
         ax.set_xscale("log")
-    return _finish(figure, ax, AXES[variable], "wrong pixels (%)", stem)
+    return _finish(figure, ax, AXES[variable].format(cells=cells), f"wrong {cells} (%)", stem)
 
 
-def draw_scan(points: Sequence[Mapping[str, Any]], name: str, label: str, key: str, stem: Path) -> list[Path]:
+def draw_scan(
+    points: Sequence[Mapping[str, Any]], name: str, label: str, key: str, cells: str, stem: Path
+) -> list[Path]:
     """ICPF and class error rates, as the mean over events, against what was varied.
 
-    ``points``: ``{"value", "results"}``; ``label`` names the evaluator and ``key`` the instance of its results.
+    ``points``: ``{"value", "results"}``; ``label`` names the evaluator and ``key`` the instance of its results;
+    ``cells``: pixels or voxels.
     """
     figure, ax = _figure()
     two = [point["results"][label][key]["track_shower"] for point in points]
@@ -71,7 +77,7 @@ def draw_scan(points: Sequence[Mapping[str, Any]], name: str, label: str, key: s
     for (title, values), colour in zip(series.items(), ("black", *class_colours(("track", "shower"))), strict=True):
         mean, error = ([np.nan if v[k] is None else 100 * v[k] for v in values] for k in ("mean", "error"))
         ax.errorbar(at, mean, yerr=np.nan_to_num(error), fmt="o-", markersize=4, color=colour, label=title)
-    return _finish(figure, ax, AXES[name], "wrong pixels, mean over events (%)", stem)
+    return _finish(figure, ax, AXES[name].format(cells=cells), f"wrong {cells}, mean over events (%)", stem)
 
 
 def draw_confusion(summary: Mapping[str, Any], stem: Path) -> list[Path]:
