@@ -12,7 +12,7 @@ from larmlreco.geometry import detector
 from larmlreco.images import DeadChannelFinder
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Assns, ChannelStatus, Clusters, Michels, SpacePoints, TrueLabels, Voxels
-from larmlreco.reco.clustering_places import CANONICAL, Places, canonical_labels, image_shape, members
+from larmlreco.reco.clustering_places import CANONICAL, Places, image_shape, labels_of_rows, members
 from larmlreco.reco.dead import DeadVoxelFinder
 from larmlreco.reco.michel import FoundMichels, Int64, Surroundings, find_michels
 from larmlreco.reco.michel_options import MichelOptions
@@ -104,7 +104,7 @@ class MichelFinder(Producer):
             places = Places.of(product, self._config.pitch)
             found = find_michels(
                 places.index,
-                places.label(canonical_labels(labels, branch, len(product))),
+                places.label(labels_of_rows(labels, branch, len(product))),
                 places.charge,
                 self._options(places.pitch),
                 scores=None if isinstance(labels, TrueLabels) else labels.scores[places.first],

@@ -20,7 +20,7 @@ from larmlreco.reco.clustering import (
     ShapeOptions,
     cluster_voxels,
 )
-from larmlreco.reco.clustering_places import CANONICAL, Places, canonical_labels, hits_of_clusters, members
+from larmlreco.reco.clustering_places import CANONICAL, Places, hits_of_clusters, labels_of_rows, members
 from larmlreco.reco.clustering_showers import ShowerOptions
 from larmlreco.reco.clustering_tracks import TrackOptions
 
@@ -189,7 +189,7 @@ class ParticleClusterer(Producer):
             branch = event.key(self._kind, tag).branch
             places = self._places(product, branch)
             labels = event.get(self._label_kind, labels_tag)
-            label = places.label(canonical_labels(labels, branch, len(product)))
+            label = places.label(labels_of_rows(labels, branch, len(product)))
             found, score = self._clustered(places, label)
             meta = {**self._meta, "target": branch}
             clusters, of_row = places.clusters(found.cluster, found.semantic, found.seed, score, meta)

@@ -5,7 +5,7 @@ import numpy as np
 from larmlreco.framework import Event, ModuleContext, ParameterSet, Producer, parameter
 from larmlreco.labels import SEMANTIC_NAMES
 from larmlreco.products import Assns, Clusters, InputTag, TrueLabels, Voxels
-from larmlreco.reco.clustering_places import Places, canonical_labels, members
+from larmlreco.reco.clustering_places import Places, labels_of_rows, members
 
 
 class TrueClusterMaker(Producer):
@@ -39,7 +39,7 @@ class TrueClusterMaker(Producer):
         for name, (tag, truth_tag) in self._images.items():
             voxels, branch = event.get(Voxels, tag), event.key(Voxels, tag).branch
             places, truth = Places.of_voxels(voxels), event.get(TrueLabels, truth_tag)
-            label = canonical_labels(truth, branch, len(voxels))[places.first]
+            label = labels_of_rows(truth, branch, len(voxels))[places.first]
             true = truth.cluster[places.first]
             known = np.flatnonzero((true >= 0) & (label >= 0))
             _, number = np.unique(true[known], return_inverse=True)

@@ -30,8 +30,7 @@ class TrueScores(Producer):
         """Write the scores of one event."""
         for name, tag in self._truth.items():
             truth = event.get(TrueLabels, tag)
-            target = truth.meta.get("target", "")
-            label = canonical_labels(truth, target, len(truth))
+            label = canonical_labels(truth)
             scores = np.append(np.eye(len(SEMANTIC_NAMES)), np.full((1, len(SEMANTIC_NAMES)), -1.0), axis=0)[label]
-            meta = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco", "target": target}
+            meta = {"class_names": list(SEMANTIC_NAMES), "scheme": "larmlreco", "target": truth.meta.get("target", "")}
             event.put(SemanticScores(scores=scores.astype(np.float32), label=label, meta=meta), name)

@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from larmlreco.labels import SEMANTIC_NAMES, Semantic
-from larmlreco.sites import TOUCHING, connected_pieces
+from larmlreco.sites import TOUCHING, components, connected_pieces, pairs_within
 
 Int64 = npt.NDArray[np.int64]
 Index = npt.NDArray[np.integer[Any]]
@@ -34,7 +32,7 @@ def join_faint(voxels: Index, charge: Floats, reach: float, least: float) -> Int
     piece = connected_pieces(places)
     if len(piece) < 2:
         return piece
-    pairs = cKDTree(places).query_pairs(reach, output_type="ndarray")
+    pairs = np.column_stack(pairs_within(places, reach))
     pairs = np.concatenate([pairs, pairs[:, ::-1]])
     away = ((places[pairs[:, 0]] - places[pairs[:, 1]]) ** 2).sum(axis=1)
     pairs = pairs[np.lexsort((pairs.max(axis=1), pairs.min(axis=1), away))]
@@ -45,9 +43,7 @@ def join_faint(voxels: Index, charge: Floats, reach: float, least: float) -> Int
         if not going.any():
             return piece
         joining, nearest = np.unique(one[going], return_index=True)
-        graph = coo_array((np.ones(len(joining)), (joining, other[going][nearest])), shape=(len(faint),) * 2)
-        # Components are numbered in the order of their first pieces.
-        piece = np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)[piece]
+        piece = components(joining, other[going][nearest], len(faint))[piece]
 
 
 def without_faint(voxels: Index, label: Index, charge: Floats, least: Mapping[int, float], reach: float) -> Int64:

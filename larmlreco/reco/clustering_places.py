@@ -119,19 +119,25 @@ def image_shape(product: Voxels | SpacePoints) -> Int64 | None:
     return None if shape is None or isinstance(product, SpacePoints) else np.array(shape, dtype=np.int64)
 
 
-def canonical_labels(labels: SemanticScores | TrueLabels, branch: str, n_rows: int) -> npt.NDArray[np.int32]:
-    """Labels (N,) of the rows of ``branch`` in the canonical scheme.
-
-    Raises ``ConfigurationError`` for labels of another scheme, or of something else than these ``n_rows`` rows.
-    """
-    target, scheme = labels.meta.get("target", branch), labels.meta.get("scheme")
+def canonical_labels(labels: SemanticScores | TrueLabels) -> npt.NDArray[np.int32]:
+    """Labels (N,) in the canonical scheme. Raises ``ConfigurationError`` for labels of another one."""
+    target, scheme = labels.meta.get("target"), labels.meta.get("scheme")
     if scheme != CANONICAL["scheme"]:
         raise ConfigurationError(
             f"the labels of {target} are of the scheme {scheme!r}; expected 'larmlreco': {', '.join(SEMANTIC_NAMES)}"
         )
+    return labels.label
+
+
+def labels_of_rows(labels: SemanticScores | TrueLabels, branch: str, n_rows: int) -> npt.NDArray[np.int32]:
+    """Labels (N,) of the N rows of ``branch`` in the canonical scheme.
+
+    Raises ``ConfigurationError`` for labels of another scheme, or of something else than these rows.
+    """
+    target = labels.meta.get("target", branch)
     if target != branch or len(labels) != n_rows:
         raise ConfigurationError(f"expected labels of the {n_rows} rows of {branch}; got {len(labels)} of {target}")
-    return labels.label
+    return canonical_labels(labels)
 
 
 def members(of_row: Index, left: str, right: str) -> Assns:

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from larmlreco.labels import Semantic
 from larmlreco.reco.particles_path import path_of, principal_axis
+from larmlreco.sites import components
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -102,7 +101,9 @@ def _joined(places: Float64, cluster: Int64, semantic: Int64, options: JoinOptio
         ends[row] = known[key]
     pairs = _facing(ends, semantic, options)
     pairs += _alone(_beside(members, semantic, options), pairs, k)
-    return _components([*pairs, *_alone(_covered(members, semantic, options), pairs, k)], k)
+    pairs += _alone(_covered(members, semantic, options), pairs, k)
+    one, other = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return components(one, other, k)
 
 
 def _alone(more: list[tuple[int, int]], pairs: list[tuple[int, int]], n: int) -> list[tuple[int, int]]:
@@ -253,14 +254,3 @@ def _covered(members: dict[int, Float64], semantic: Index, options: JoinOptions)
     good = good[np.lexsort((theirs[good], distance[good], mine[good]))]
     good = good[np.flatnonzero(np.diff(mine[good], prepend=-1))]
     return list(zip(mine[good].tolist(), theirs[good].tolist(), strict=True))
-
-
-def _components(pairs: list[tuple[int, int]], n: int) -> Int64:
-    """Number (n,) of the group of every cluster, in the order of their first members."""
-    table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(table)), (table[:, 0], table[:, 1])), shape=(n, n))
-    if n == 0:
-        return np.zeros(0, dtype=np.int64)
-    group = connected_components(graph, directed=False)[1]
-    _, first, row = np.unique(group, return_index=True, return_inverse=True)
-    return np.asarray(np.argsort(np.argsort(first))[row.reshape(-1)], dtype=np.int64)

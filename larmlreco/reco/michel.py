@@ -21,7 +21,7 @@ from larmlreco.reco.dead import DeadRegion
 from larmlreco.reco.michel_muon import MuonEnds
 from larmlreco.reco.michel_options import MichelOptions, min_samples
 from larmlreco.reco.ways import unit
-from larmlreco.sites import connected_pieces, dilated, offsets
+from larmlreco.sites import connected_pieces, dilated
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -252,13 +252,11 @@ class _Finder:
 
     def _beside(self, dead: DeadRegion, rows: Int64, reach: int) -> Bool:
         """Whether voxels have a dead one that differs by at most ``reach`` along every axis."""
-        around = offsets(reach, 3)
         out = np.zeros(len(rows), dtype=np.bool_)
         for begin in range(0, len(rows), _ROWS_AT_ONCE):
-            sites = self.voxels[rows[begin : begin + _ROWS_AT_ONCE], np.newaxis] + around
-            out[begin : begin + _ROWS_AT_ONCE] = (
-                dead.contains(sites.reshape(-1, 3)).reshape(-1, len(around)).any(axis=1)
-            )
+            some = rows[begin : begin + _ROWS_AT_ONCE]
+            around = dead.contains(dilated(self.voxels[some], reach))
+            out[begin : begin + _ROWS_AT_ONCE] = around.reshape(len(some), -1).any(axis=1)
         return out
 
     def _missing(self, a: Int64, b: Int64) -> Int64:

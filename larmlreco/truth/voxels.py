@@ -16,7 +16,7 @@ from larmlreco.geometry import Detector
 from larmlreco.labels import SEMANTIC_NAMES, Semantic
 from larmlreco.products import TrueLabels, TrueParticles, TrueSteps, Voxels
 from larmlreco.products.base import Json
-from larmlreco.sites import connected_pieces
+from larmlreco.sites import connected_pieces, offsets
 from larmlreco.truth.pixels import particle_rows
 
 Float64 = npt.NDArray[np.float64]
@@ -271,16 +271,15 @@ def _smeared(
     """Pairs after smearing; ``place`` (N, 3) in voxels."""
     index = _index(voxel, shape).astype(np.int64)
     reach = int(np.ceil(_REACH_SIGMA * sigma))
-    offsets = np.arange(-reach, reach + 1)
-    low = (index[:, :, np.newaxis] + offsets - place[:, :, np.newaxis]) / sigma
+    steps = np.arange(-reach, reach + 1)
+    low = (index[:, :, np.newaxis] + steps - place[:, :, np.newaxis]) / sigma
     along = ndtr(low + 1 / sigma) - ndtr(low)
     share = along[:, 0, :, None, None] * along[:, 1, None, :, None] * along[:, 2, None, None, :]
-    share = share.reshape(len(index), len(offsets) ** 3)
+    share = share.reshape(len(index), len(steps) ** 3)
     share[share < _NEGLIGIBLE] = 0
     share /= share.sum(axis=1, keepdims=True)
-    shift = np.stack(np.meshgrid(offsets, offsets, offsets, indexing="ij"), axis=-1).reshape(-1, 3)
     pair, step = np.nonzero(share)
-    moved = index[pair] + shift[step]
+    moved = index[pair] + offsets(reach, 3)[step]
     inside = ((moved >= 0) & (moved < shape)).all(axis=1)
     spread = amount[pair] * share[pair, step]
     voxel, owner, amount, _ = _pairs(

@@ -8,7 +8,7 @@ It is made of boosted decision trees, in four parts by event, each trained on th
 """
 
 import sys
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from larmlreco.inference import load_archive
 from larmlreco.io import open_file
 from larmlreco.labels import Semantic
 from larmlreco.products import TrueParticles, TrueSteps
-from larmlreco.sites import match_sites
+from larmlreco.sites import match_sites, offsets
 from larmlreco.truth.pixels import particle_rows
 from larmlreco.truth.voxels import VoxelDeposits, VoxelGrid, voxel_deposits, voxel_labels
 
@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 GRID = VoxelGrid((768, 768, 768), 0.3)
-AROUND = np.array(list(product(range(-2, 3), repeat=3)))
+AROUND = offsets(2, 3)
 KINETIC_ENERGIES = (2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 1e6)  # MeV
 PARTS = 4
 
