@@ -1,11 +1,12 @@
 """The container of an archive: the zip file of ``torch.jit`` with a model card in it. Importing this needs no torch.
 
 The card's SHA-256 covers the weights, the code and the card itself, so that an archive that was cut short or altered is
-refused.
+refused. An archive may hold a second program of the same network for another engine; weights are there once.
 """
 
 import hashlib
 import io
+import json
 import struct
 import zipfile
 import zlib
@@ -19,6 +20,11 @@ from larmlreco.resources import archives_directory
 
 CARD_RECORD = "extra/card.json"
 """Record that holds the model card; for libtorch it is the extra file ``card.json``."""
+
+_SECOND = "extra/native/"
+"""Folder of the records of a native program beside a portable one; ``same.json`` names those that both share."""
+
+_SAME = _SECOND + "same.json"
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
 """What ``zipfile`` raises on bytes that are no zip file, or no longer one."""
@@ -57,6 +63,28 @@ def seal(records: Mapping[str, bytes], card: ModelCard) -> tuple[ModelCard, byte
     unsigned = replace(card, sha256="")
     signed = replace(card, sha256=_digest({**records, CARD_RECORD: unsigned.to_json().encode()}))
     return signed, pack({**records, CARD_RECORD: signed.to_json().encode()})
+
+
+def with_native(records: Mapping[str, bytes], program: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The records of a portable program and, as extra files, those of the native program of the same network."""
+    known = {hashlib.sha256(record).digest(): name for name, record in records.items()}
+    same, own = {}, {}
+    for name, record in program.items():
+        twin = known.get(hashlib.sha256(record).digest())
+        if twin is None:
+            own[_SECOND + name] = record
+        else:
+            same[name] = twin
+    return {**records, **own, _SAME: json.dumps(same, indent=0).encode()}
+
+
+def native_program(records: Mapping[str, bytes]) -> dict[str, bytes] | None:
+    """The records of the native program that :func:`with_native` put beside a portable one; ``None`` without one."""
+    if _SAME not in records:
+        return None
+    own = {name.removeprefix(_SECOND): value for name, value in records.items() if name.startswith(_SECOND)}
+    del own["same.json"]
+    return {**own, **{name: records[twin] for name, twin in json.loads(records[_SAME]).items()}}
 
 
 def _digest(records: Mapping[str, bytes]) -> str:

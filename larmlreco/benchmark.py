@@ -306,7 +306,7 @@ class _Worker:
             raise ConfigurationError(f"engine {case.engine}: only {' and '.join(ENGINES)} run backward here")
         self._forward: Callable[[Tensor, Tensor], Mapping[str, Any]]
         if case.engine in ENGINES:
-            self._forward = load_archive(archive)
+            self._forward = load_archive(archive, engine=case.engine)
         else:
             self._forward = self._elsewhere(list(image.shape), image.items)
         if case.engine == "dense":

@@ -14,13 +14,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from larmlreco.archive import pack, read_archive, seal, unpack
+from larmlreco.archive import native_program, pack, read_archive, seal, unpack, with_native
 from larmlreco.card import ModelCard
 from larmlreco.errors import ConfigurationError, OutputError
-from larmlreco.inference import load_archive, quiet_torchscript
+from larmlreco.inference import Archive, load_archive, quiet_torchscript
 from larmlreco.models import build
 from larmlreco.models.checkpoint import Architecture, Checkpoint
 from larmlreco.models.network import Network
+from larmlreco.sparse import native
 from larmlreco.sparse.layers import Convolution, fold_norms
 from larmlreco.version import __version__
 
@@ -45,14 +46,13 @@ def export_archive(
 ) -> ModelCard:
     """Write the network of a checkpoint as an archive and return its card.
 
-    Batch norms are folded into the convolutions before them. The archive is loaded again and compared with the
-    unfolded network on the portable engine, on random input, on no rows, on one row and on ``samples``; only then
-    does it appear at ``path``. Raises ``ConfigurationError`` for an unknown engine, an absent one, or a checkpoint
+    A portable archive also holds the native program of the network, which costs no weights, where the operators are
+    there to make it. Batch norms are folded into the convolutions before them. The archive is loaded again and compared
+    with the unfolded network on the portable engine, on random input, on no rows, on one row and on ``samples``; only
+    then does it appear at ``path``. Raises ``ConfigurationError`` for an unknown engine, an absent one, or a checkpoint
     whose card and network disagree, and ``OutputError`` where archive and network differ or nothing can be written.
     """
-    network = checkpoint.network(engine).eval()
-    fold_norms(network)
-    network.requires_grad_(False)
+    network = _folded(checkpoint, engine)
     architecture = checkpoint.architecture
     card = replace(
         checkpoint.card,
@@ -64,7 +64,10 @@ def export_archive(
     )
     # As it will be read: whole numbers become floats where those are meant, lists tuples.
     card = ModelCard.from_json(card.to_json(), f"the card for {path}")
-    card, content = seal(_script(network), card)
+    records = _script(network)
+    if engine == "portable" and native.available():
+        records = with_native(records, _script(_folded(checkpoint, "native")))
+    card, content = seal(records, card)
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
@@ -156,6 +159,14 @@ def _unfolded(folded: Network, architecture: Architecture) -> dict[str, Tensor]:
     return {**network.state_dict(), **state}
 
 
+def _folded(checkpoint: Checkpoint, engine: str) -> Network:
+    """The network of a checkpoint, ready to be frozen."""
+    network = checkpoint.network(engine).eval()
+    fold_norms(network)
+    network.requires_grad_(False)
+    return network
+
+
 def _script(network: Network) -> dict[str, bytes]:
     """The records of the frozen network."""
     content = io.BytesIO()
@@ -171,10 +182,15 @@ def _script(network: Network) -> dict[str, bytes]:
 
 
 def _compare(checkpoint: Checkpoint, path: Path, samples: Sequence[Sample]) -> None:
-    """Raise ``OutputError`` unless the archive gives the outputs of the checkpoint's network."""
+    """Raise ``OutputError`` unless the archive, by each of its programs, gives the outputs of the network."""
+    card, records = read_archive(path)
+    for engine in [card.engine] if native_program(records) is None else [card.engine, "native"]:
+        _compare_program(checkpoint, load_archive(path, engine=engine), samples)
+
+
+def _compare_program(checkpoint: Checkpoint, archive: Archive, samples: Sequence[Sample]) -> None:
     reference = checkpoint.network().eval()
     exact = checkpoint.network().eval().double()
-    archive = load_archive(path)
     for number, (coords, features) in enumerate(samples):
         with torch.inference_mode():
             try:
@@ -194,7 +210,8 @@ def _compare(checkpoint: Checkpoint, path: Path, samples: Sequence[Sample]) -> N
                 worst = float(np.abs(found - wanted).max()) if wanted.shape == found.shape else found.shape
                 raise OutputError(
                     f"the archive does not give the outputs of its network: {key!r} on sample {number} with "
-                    f"{len(coords)} rows is off by {worst}; the tolerance is {tolerance:.1e}"
+                    f"{len(coords)} rows is off by {worst} on the {archive.engine} engine; the tolerance is "
+                    f"{tolerance:.1e}"
                 )
 
 

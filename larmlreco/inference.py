@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from larmlreco.archive import pack, read_archive
+from larmlreco.archive import native_program, pack, read_archive
 from larmlreco.card import ModelCard
 from larmlreco.errors import ConfigurationError, InputError
 from larmlreco.labels import scheme_of
@@ -31,12 +31,13 @@ def quiet_torchscript() -> Iterator[None]:
 
 
 class Archive:
-    """A loaded network with its model card; made by :func:`load_archive`."""
+    """A loaded network with its model card; made by :func:`load_archive`. ``engine``: the one that it runs on."""
 
-    def __init__(self, path: Path, card: ModelCard, module: Any, device: torch.device) -> None:
+    def __init__(self, path: Path, card: ModelCard, module: Any, device: torch.device, engine: str) -> None:
         self.path = path
         self.card = card
         self.device = device
+        self.engine = engine
         self._module = module
 
     def check(
@@ -165,30 +166,42 @@ class Archive:
         return np.asarray(np.mean(scores, axis=0, dtype=np.float64), dtype=np.float32)
 
 
-def load_archive(path: Path | str, device: str | torch.device = "cpu", threads: int | None = None) -> Archive:
+def load_archive(
+    path: Path | str, device: str | torch.device = "cpu", threads: int | None = None, engine: str = "auto"
+) -> Archive:
     """Load an archive onto a device; ``threads`` sets torch's number of threads for the whole process.
 
-    ``path`` may be the name of a shipped archive. The device ``auto`` is a GPU where there is one, else the CPU.
-    Raises ``InputError`` for a file that is missing, cut short, altered, no archive, or of a newer format, and
-    ``ConfigurationError`` where its engine or the device is absent.
+    ``path`` may be the name of a shipped archive. The device ``auto`` is a GPU where there is one, else the CPU. The
+    ``engine`` of a portable archive is ``native`` if the archive holds a native program too and there are operators for
+    it, on a CPU; ``portable`` and ``native`` insist. Raises ``InputError`` for a file that is missing, cut short,
+    altered, no archive, or of a newer format, and ``ConfigurationError`` where its engine or the device is absent.
     """
     path = archive_path(path)
     card, records = read_archive(path)
-    if card.engine == "native":
-        try:
-            native.require()
-        except ConfigurationError as error:
-            raise ConfigurationError(f"archive {path}: {error}") from error
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     where = torch.device(device)
     if where.type == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError(f"archive {path}: no CUDA device is available for device {device}; valid here: cpu")
+    programs = {card.engine: records}
+    second = native_program(records)
+    if second is not None:
+        programs["native"] = second
+    if engine == "auto":
+        engine = "native" if "native" in programs and where.type == "cpu" and native.available() else card.engine
+    if engine not in programs:
+        raise ConfigurationError(f"archive {path} has no program for the engine {engine}; valid: {', '.join(programs)}")
+    if engine == "native":
+        try:
+            native.require()
+        except ConfigurationError as error:
+            raise ConfigurationError(f"archive {path}: {error}") from error
     if threads is not None:
         torch.set_num_threads(threads)
     with quiet_torchscript():
-        module = torch.jit.load(io.BytesIO(pack(records)), map_location=where)  # type: ignore[no-untyped-call]
-    return Archive(path, card, module, where)
+        content = io.BytesIO(pack(programs[engine]))
+        module = torch.jit.load(content, map_location=where)  # type: ignore[no-untyped-call]
+    return Archive(path, card, module, where, engine)
 
 
 def _reason(error: Exception, rows: int) -> str:

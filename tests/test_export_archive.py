@@ -63,7 +63,7 @@ def test_an_archive_gives_the_outputs_of_its_network_in_a_fresh_process(dimensio
     card = export_archive(source, path, samples=[(coords, features)])
     with torch.inference_mode():
         expected = source.network().eval()(torch.from_numpy(coords), torch.from_numpy(features))["semantic"].numpy()
-    here = load_archive(path)(coords, features)["semantic"]
+    here = load_archive(path, engine="portable")(coords, features)["semantic"]
     np.testing.assert_allclose(here, expected, rtol=0, atol=1e-5)
 
     np.savez(tmp_path / "sample.npz", coords=coords, features=features, here=here)
@@ -83,6 +83,57 @@ def test_an_archive_gives_the_outputs_of_its_network_in_a_fresh_process(dimensio
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
     assert load_archive(path).card == card
+
+
+@pytest.mark.skipif(not native.available(), reason="the native engine is not built")
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_a_portable_archive_holds_a_native_program_and_its_weights_once(dimension, tmp_path, monkeypatch):
+    source, path = checkpoint(dimension), tmp_path / "model.ts"
+    export_archive(source, path)
+    export_archive(source, tmp_path / "native.ts", "native")
+    coords, features = sample(dimension)
+    outputs = {}
+    for engine in ("portable", "native"):
+        archive = load_archive(path, engine=engine)
+        assert archive.engine == engine
+        outputs[engine] = archive(coords, features)["semantic"]
+    np.testing.assert_allclose(outputs["native"], outputs["portable"], rtol=0, atol=1e-5)
+    alone = load_archive(tmp_path / "native.ts")(coords, features)["semantic"]
+    assert np.array_equal(outputs["native"], alone)
+    by_itself = load_archive(path)
+    assert by_itself.engine == "native"
+    assert np.array_equal(by_itself(coords, features)["semantic"], alone)
+
+    records = read_archive(path)[1]
+    second = {name: record for name, record in records.items() if name.startswith("extra/native/")}
+    weights = sum(len(record) for name, record in records.items() if name.startswith("constants/"))
+    assert not any(name.startswith("extra/native/constants/") and len(second[name]) > 64 for name in second)
+    assert sum(map(len, second.values())) < weights + 40_000
+
+    monkeypatch.setattr(native, "available", lambda: False)
+    without = load_archive(path)
+    assert without.engine == "portable"
+    assert np.array_equal(without(coords, features)["semantic"], outputs["portable"])
+
+
+@pytest.mark.skipif(not native.available(), reason="the native engine is not built")
+def test_an_altered_native_program_is_refused(tmp_path):
+    path = tmp_path / "model.ts"
+    export_archive(checkpoint(), path)
+    records = unpack(path.read_bytes())
+    code = next(name for name in records if name.startswith("extra/native/code/"))
+    path.write_bytes(pack({**records, code: records[code] + b"\n"}))
+    with pytest.raises(InputError, match="was altered"):
+        load_archive(path)
+
+
+def test_where_the_operators_are_absent_an_archive_is_portable_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(native, "available", lambda: False)
+    export_archive(checkpoint(), tmp_path / "model.ts")
+    monkeypatch.undo()
+    assert load_archive(tmp_path / "model.ts").engine == "portable"
+    with pytest.raises(ConfigurationError, match=r"model\.ts has no program for the engine native; valid: portable"):
+        load_archive(tmp_path / "model.ts", engine="native")
 
 
 def test_the_card_is_complete(tmp_path):
