@@ -1,5 +1,6 @@
 """Producer of charge in dead regions."""
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Literal
 
@@ -33,6 +34,7 @@ from larmlreco.reco.infill import (
     with_infilled_pixels,
     with_infilled_voxels,
 )
+from larmlreco.reco.infill_crossings import neighbours, plane_crossings
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -100,6 +102,12 @@ class DeadRegionInfill(Producer):
         tag = config.input
         kind: type[Pixels | Voxels] = Pixels if self._planes else Voxels
         self._images = {name: self.consumes(kind, InputTag(tag.label, name, tag.process)) for name in names}
+        self._neighbours = {}
+        for plane in self._planes.values() if self._settings.crossings else ():
+            for other in neighbours(self._detector, plane):
+                if other.name not in self._images:
+                    other_tag = InputTag(tag.label, other.name, tag.process)
+                    self._neighbours[other.name] = self.consumes(Pixels, other_tag)
         self._status, self._regions = status_input(self, config), None
         if config.regions is not None:
             self._regions = self.consumes(DeadRegions, config.regions)
@@ -182,13 +190,20 @@ class DeadRegionInfill(Producer):
     def produce(self, event: Event) -> None:
         """Fill the images of one event."""
         status = None if self._status is None else event.find(ChannelStatus, self._status)
+        images = {}
+        if self._settings.crossings:
+            images = {name: event.get(Pixels, tag) for name, tag in {**self._neighbours, **self._images}.items()}
+            for pixels in images.values():
+                self._archive.check_image(pixels.meta, self._config.charge_scale)
         for name, tag in self._images.items():
             if self._planes:
-                self._fill_plane(event, name, tag, status)
+                self._fill_plane(event, name, tag, status, images)
             else:
                 self._fill_voxels(event, name, tag, status)
 
-    def _fill_plane(self, event: Event, name: str, tag: InputTag, status: ChannelStatus | None) -> None:
+    def _fill_plane(
+        self, event: Event, name: str, tag: InputTag, status: ChannelStatus | None, images: Mapping[str, Pixels]
+    ) -> None:
         pixels, readout = event.get(Pixels, tag), self._planes[name]
         self._archive.check_image(pixels.meta, self._config.charge_scale)
         channels = self._finder.find(status, [(pixels, readout)])
@@ -197,7 +212,10 @@ class DeadRegionInfill(Producer):
             self._told.add(name)
             self.log.warning("all wires of plane %s are dead; nothing can be filled in there", name)
         coords = np.column_stack([pixels.column, pixels.row]).astype(np.int64)
-        found = plane_candidates(coords, dead, self._settings, int(pixels.meta["n_rows"]))
+        crossings = None
+        if self._settings.crossings:
+            crossings = plane_crossings(images, self._detector, readout, dead, self._settings.reach)
+        found = plane_candidates(coords, dead, self._settings, int(pixels.meta["n_rows"]), crossings)
         sites, charge, probability = self._scored(event, name, coords, pixels.adc, found)
         charge = (charge / self._config.charge_scale).astype(np.float32)
         meta = self._about(event.key(Pixels, tag), name, len(pixels), found, probability)
@@ -264,7 +282,7 @@ class DeadRegionInfill(Producer):
         sites, none = found.sites, np.zeros(0, dtype=np.float32)
         if not len(sites):
             return sites, none, none
-        features = infill_features(charge * self._config.charge_scale, found, self._settings, event.id.random())
+        features = infill_features(charge, found, self._settings, event.id.random(), self._config.charge_scale)
         rows = np.concatenate([coords, sites])
         outputs = self._archive(np.column_stack([np.zeros(len(rows), dtype=np.int64), rows]), features)
         probability, energy = (outputs[key].reshape(-1)[len(coords) :] for key in ("active", "energy"))

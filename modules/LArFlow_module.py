@@ -352,20 +352,17 @@ def _volumes(mine: Detector, names: list[str], label: str) -> list[_Volume]:
     wanted = [mine.readout_plane(name) for name in names] or list(mine.active_readout_planes)
     chosen = {plane.name for plane in wanted}
     volumes = []
-    for tpc in mine.tpcs:
-        planes = mine.readout_planes_of(tpc.index)
-        if tpc.active is not None and len(planes) == N_PLANES and {plane.name for plane in planes} <= chosen:
+    for tpc, planes in mine.volumes.items():
+        if len(planes) == N_PLANES and {plane.name for plane in planes} <= chosen:
             single = len(mine.tpcs) == 1
-            instance = "" if single else f"tpc{tpc.index}"
-            volumes.append(_Volume(tpc.index, planes, instance, "" if single else f"{instance}_"))
+            instance = "" if single else f"tpc{tpc}"
+            volumes.append(_Volume(tpc, planes, instance, "" if single else f"{instance}_"))
     used = {plane.name for volume in volumes for plane in volume.planes}
     if chosen - used or not volumes:
         raise ConfigurationError(
             f"{label}.planes: {', '.join(sorted(chosen - used)) or 'nothing'} makes no TPC of {mine.name}; "
             f"expected all {N_PLANES} planes of one that is active, for example "
-            + ", ".join(
-                p.name for p in mine.readout_planes_of(next(t.index for t in mine.tpcs if t.active is not None))
-            )
+            + ", ".join(p.name for p in next(iter(mine.volumes.values())))
         )
     return volumes
 

@@ -1,6 +1,6 @@
 """A detector: its TPCs, planes, channels, readout window, and the conversions between them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -118,6 +118,11 @@ class Detector:
         """The readout planes, in plane order, that see the charge of a TPC."""
         seen = [p for p in self.readout_planes if any(w.tpc == tpc for w in p.wire_planes)]
         return tuple(sorted(seen, key=lambda p: p.plane))
+
+    @cached_property
+    def volumes(self) -> Mapping[int, tuple[ReadoutPlane, ...]]:
+        """The readout planes, in plane order, that see the charge of each active TPC, by its number."""
+        return {tpc.index: self.readout_planes_of(tpc.index) for tpc in self.tpcs if tpc.active is not None}
 
     @cached_property
     def active_readout_planes(self) -> tuple[ReadoutPlane, ...]:

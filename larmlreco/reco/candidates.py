@@ -167,6 +167,19 @@ def find_candidates(planes: Sequence[PlanePixels], settings: CandidateSettings =
     return Candidates(**values, limited_rows=limited)
 
 
+def crossing_pairs(
+    planes: Sequence[PlanePixels], third: int, settings: CandidateSettings = CandidateSettings()
+) -> Iterator[tuple[Int64, Int64, Float64]]:
+    """Pairs of pixels in one row on the two planes beside the third, some rows at a time: indices (K,) and (K,) in the
+    planes with the lower and the higher number, and where on the third plane they cross (K,), its wire, not rounded.
+
+    All pairs of a row come together. The settings bound the pairs.
+    """
+    first, second = (p for p in range(N_PLANES) if p != third)
+    for kept in _chunks(planes, _limit(planes, settings)[0]):
+        yield _crossings(planes, kept, first, second)
+
+
 def _chunks(planes: Sequence[PlanePixels], kept: Sequence[Int64]) -> Iterator[list[Int64]]:
     """The indices ``kept`` in runs of rows with a number of pairs that fits into little memory; at least one run."""
     rows = [plane.row[k] for plane, k in zip(planes, kept, strict=True)]
@@ -248,10 +261,10 @@ def _pairs(planes: Sequence[PlanePixels], kept: Sequence[Int64], third: int, tol
     wire[~on_plane] = -1
     dead = ~on_plane
     dead[on_plane] = ~other.alive[wire[on_plane]] & (other.find(row[on_plane], wire[on_plane]) < 0)
-    quiet = np.flatnonzero(~dead & ~_any_near(other, row, wanted, tolerance))
+    quiet = np.flatnonzero(~dead & ~any_near(other, row, wanted, tolerance))
     near = np.zeros(len(row), dtype=np.bool_)
     for step in (-1, 1):
-        near[quiet] |= _any_near(other, row[quiet] + step, wanted[quiet], tolerance)
+        near[quiet] |= any_near(other, row[quiet] + step, wanted[quiet], tolerance)
     here = np.flatnonzero(dead | near)
     entry = np.full((len(here), N_PLANES), -1, dtype=np.int64)
     entry[:, first], entry[:, second] = a[here], b[here]
@@ -263,7 +276,7 @@ def _pairs(planes: Sequence[PlanePixels], kept: Sequence[Int64], third: int, tol
     return entry, wires, state, np.zeros(len(here))
 
 
-def _any_near(plane: PlanePixels, row: Int64, wanted: Float64, tolerance: float) -> Bools:
+def any_near(plane: PlanePixels, row: Int64, wanted: Float64, tolerance: float) -> Bools:
     """Whether a plane has a pixel in rows (N,) within the tolerance of wire coordinates (N,)."""
     key = plane.key
     low = np.searchsorted(key, place_key(row, np.ceil(wanted - tolerance).astype(np.int64)), side="left")

@@ -16,8 +16,9 @@ from scipy.spatial import cKDTree
 
 from larmlreco.products import Pixels, Voxels
 from larmlreco.reco.dead import DeadRegion, DeadWires
+from larmlreco.reco.infill_crossings import CROSSING_FEATURES, Crossings
 from larmlreco.reco.infill_lines import LINE_FEATURES, line_features
-from larmlreco.sites import SiteBox, dilated, offsets
+from larmlreco.sites import SiteBox, dilated, match_sites, offsets
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -48,7 +49,8 @@ class CandidateSettings:
     of the charge. ``halo``: dead sites this near (largest difference of a coordinate) to charge at a border are
     candidates; ``width``: the same for lines and cones. ``extension``: length of the cones that continue charge;
     ``opening``: how far they have opened at their end. ``pair_limit``: most lines of an event, the shortest. ``lines``:
-    the network also gets the features of :mod:`larmlreco.reco.infill_lines`.
+    the network also gets the features of :mod:`larmlreco.reco.infill_lines`. ``crossings``: on planes, it also gets
+    those of :mod:`larmlreco.reco.infill_crossings`, and crossings are candidates too, up to ``reach`` from live wires.
     """
 
     reach: int = 40
@@ -62,11 +64,12 @@ class CandidateSettings:
     partner_reach: int = 16
     pair_limit: int = 10_000
     lines: bool = False
+    crossings: bool = False
 
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the columns of :func:`infill_features`."""
-        return FEATURES + (LINE_FEATURES if self.lines else ())
+        return FEATURES + (LINE_FEATURES if self.lines else ()) + (CROSSING_FEATURES if self.crossings else ())
 
     def __post_init__(self) -> None:
         lengths = (self.reach, self.partners, self.partner_reach, self.halo, self.width, self.extension, self.opening)
@@ -81,23 +84,33 @@ class FoundCandidates:
     """Candidate ``sites`` (M, D), sorted by their coordinates, distinct, none measured.
 
     ``limited``: some were left out, see :class:`CandidateSettings`; ``lines`` (M, 2), or (M, 0) where they were not
-    asked for: see :func:`larmlreco.reco.infill_lines.line_features`.
+    asked for: see :func:`larmlreco.reco.infill_lines.line_features`; ``crossings`` (M, 3), or (M, 0): see
+    :class:`larmlreco.reco.infill_crossings.Crossings`, 0 where nothing crosses.
     """
 
     sites: Int64
     limited: bool
     lines: Float32
+    crossings: Float32
 
 
 def plane_candidates(
-    coords: Index, dead_wires: Bools, settings: CandidateSettings = CandidateSettings(), n_rows: int = 0
+    coords: Index,
+    dead_wires: Bools,
+    settings: CandidateSettings = CandidateSettings(),
+    n_rows: int = 0,
+    crossings: Crossings | None = None,
 ) -> FoundCandidates:
     """Candidates on the dead wires of a plane for measured pixels (N, 2), wire and row.
 
-    ``dead_wires`` (n_wires,); ``n_rows`` of the image bound the candidates, 0: no bound. Raises ``ValueError`` for
-    coordinates of another shape.
+    ``dead_wires`` (n_wires,); ``n_rows`` of the image bound the candidates, 0: no bound; ``crossings``: those on the
+    dead wires, where the settings ask for them. Raises ``ValueError`` for coordinates of another shape, and where
+    crossings are asked for and not given.
     """
-    return _candidates(coords, DeadWires(np.asarray(dead_wires, dtype=np.bool_), n_rows), settings, 2)
+    if settings.crossings and crossings is None:
+        raise ValueError("the settings ask for crossings; expected those of the plane")
+    dead = DeadWires(np.asarray(dead_wires, dtype=np.bool_), n_rows)
+    return _candidates(coords, dead, settings, 2, crossings if settings.crossings else None)
 
 
 def voxel_candidates(
@@ -105,9 +118,11 @@ def voxel_candidates(
 ) -> FoundCandidates:
     """Candidates in a dead region for measured voxels (N, 3).
 
-    Raises ``ValueError`` for coordinates of another shape.
+    Raises ``ValueError`` for coordinates of another shape, and for settings that ask for crossings, which planes have.
     """
-    return _candidates(coords, dead, settings, 3)
+    if settings.crossings:
+        raise ValueError("crossings are of planes; voxels have none")
+    return _candidates(coords, dead, settings, 3, None)
 
 
 def infill_features(
@@ -115,53 +130,62 @@ def infill_features(
     found: FoundCandidates,
     settings: CandidateSettings = CandidateSettings(),
     random: np.random.Generator | None = None,
+    charge_scale: float = 1.0,
 ) -> Float32:
     """Features (N + M, C) of measured sites with ``charge`` (N,) and of the M candidates after them.
 
-    Their names are ``settings.features``; lines are 0 on measured sites. ``random`` draws the values of candidates
-    where the settings ask for that; by default from a fixed seed.
+    Their names are ``settings.features``; lines and crossings are 0 on measured sites. All charge is multiplied by
+    ``charge_scale``; that of crossings is given as the logarithm to base 10 of 1 + charge. ``random`` draws the values
+    of candidates where the settings ask for that; by default from a fixed seed.
     """
-    measured, n_candidates = np.asarray(charge, dtype=np.float32), len(found.sites)
+    measured, n_candidates = charge_scale * np.asarray(charge, dtype=np.float32), len(found.sites)
     values = np.full(n_candidates, -1 if settings.value == "minus_one" else 0, dtype=np.float32)
     if settings.value == "random" and len(measured):
         values = (random or np.random.default_rng(0)).choice(measured, n_candidates)
     flag = np.repeat(np.array([0, 1], dtype=np.float32), [len(measured), n_candidates])
-    lines = np.concatenate([np.zeros((len(measured), found.lines.shape[1]), dtype=np.float32), found.lines])
-    return np.column_stack([np.concatenate([measured, values]), flag, lines])
+    crossings = found.crossings.copy()
+    crossings[:, 2:] = np.log10(1 + charge_scale * np.maximum(crossings[:, 2:], 0))
+    more = np.column_stack([found.lines, crossings])
+    more = np.concatenate([np.zeros((len(measured), more.shape[1]), dtype=np.float32), more])
+    return np.column_stack([np.concatenate([measured, values]), flag, more])
 
 
-def _candidates(coords: Index, dead: DeadRegion, settings: CandidateSettings, dimension: int) -> FoundCandidates:
+def _candidates(
+    coords: Index, dead: DeadRegion, settings: CandidateSettings, dimension: int, crossings: Crossings | None
+) -> FoundCandidates:
     sites = np.asarray(coords)
     if sites.ndim != 2 or sites.shape[1] != dimension or sites.dtype.kind not in "iu":
         raise ValueError(f"coordinates must be integers (N, {dimension}); got {sites.dtype} {sites.shape}")
-    n_lines = len(LINE_FEATURES) if settings.lines else 0
-    none = FoundCandidates(np.zeros((0, dimension), dtype=np.int64), False, np.zeros((0, n_lines), dtype=np.float32))
+    met = np.zeros((0, dimension), dtype=np.int64) if crossings is None else crossings.sites[crossings.central]
     if not len(sites):
-        return none
+        widths = (len(LINE_FEATURES) * settings.lines, len(CROSSING_FEATURES) * settings.crossings)
+        return FoundCandidates(met[:0], False, *(np.zeros((0, width), dtype=np.float32) for width in widths))
     margin = settings.reach + settings.halo + settings.extension + settings.opening + settings.width
-    box = SiteBox.around(sites, margin=margin)
+    box = SiteBox.around(sites, met, margin=margin)
     measured = np.unique(box.keys(sites))
     sites = box.sites(measured)
     border = sites[_at_border(sites, dead)]
-    if not len(border):
-        return none
     tree = cKDTree(sites)
     direction = _directions(border, tree)
     pairs, limited = _between(border, direction, dead, settings)
     between = _lines(border[pairs[:, 0]], border[pairs[:, 1]] - border[pairs[:, 0]])
     onward = _onward(border, direction, dead, settings)
     paths = box.sites(np.unique(box.keys(np.concatenate([between, onward]))))
-    around = np.concatenate([dilated(paths, settings.width), dilated(border, settings.halo)])
-    found = box.sites(np.setdiff1d(box.keys(around), measured))
+    reached = np.concatenate([dilated(paths, settings.width), dilated(border, settings.halo), met])
+    found = box.sites(np.setdiff1d(box.keys(reached), measured))
     found = found[dead.contains(found)]
     if len(found) > settings.limit:
-        distance, _ = cKDTree(border).query(found)
+        distance, _ = tree.query(found)
         found = found[np.sort(np.argsort(distance, kind="stable")[: settings.limit])]
         limited = True
     lines = np.zeros((len(found), 0), dtype=np.float32)
     if settings.lines:
         lines = line_features(tree, found, border, pairs, direction, settings.extension)
-    return FoundCandidates(found, limited, lines)
+    of_found = np.zeros((len(found), 0), dtype=np.float32)
+    if crossings is not None:
+        none = np.zeros((1, len(CROSSING_FEATURES)), dtype=np.float32)
+        of_found = np.concatenate([crossings.features, none])[match_sites(found, crossings.sites)]
+    return FoundCandidates(found, limited, lines, of_found)
 
 
 def _at_border(sites: Int64, dead: DeadRegion) -> Bools:
@@ -169,17 +193,19 @@ def _at_border(sites: Int64, dead: DeadRegion) -> Bools:
     dimension = sites.shape[1]
     steps = np.concatenate([length * np.eye(dimension, dtype=np.int64) for length in (-2, -1, 1, 2)])
     near = (sites[:, np.newaxis] + steps).reshape(-1, dimension)
-    return np.asarray(dead.contains(near).reshape(len(sites), -1).any(axis=1))
+    return np.asarray(dead.contains(near).reshape(len(sites), len(steps)).any(axis=1))
 
 
 def _directions(border: Int64, tree: cKDTree) -> Float64:
     """Unit vectors (B, D) from the middle of its measured neighbours to each site at a border; 0: none is clear."""
-    distance, neighbour = tree.query(border, min(_NEIGHBOURS, tree.n), distance_upper_bound=_NEIGHBOUR_RADIUS)
-    known = np.isfinite(distance).reshape(len(border), -1)
-    places = np.append(tree.data, np.zeros_like(tree.data[:1]), axis=0)[neighbour.reshape(len(border), -1)]
+    shape = len(border), min(_NEIGHBOURS, tree.n)
+    distance, neighbour = tree.query(border, shape[1], distance_upper_bound=_NEIGHBOUR_RADIUS)
+    distance, neighbour = distance.reshape(shape), neighbour.reshape(shape)
+    known = np.isfinite(distance)
+    places = np.append(tree.data, np.zeros_like(tree.data[:1]), axis=0)[neighbour]
     away = border - (places * known[..., np.newaxis]).sum(axis=1) / known.sum(axis=1, keepdims=True)
     length = np.linalg.norm(away, axis=1)
-    clear = (length > _CLEAR) & ((distance.reshape(len(border), -1) <= _DENSE_RADIUS).sum(axis=1) >= _DENSE)
+    clear = (length > _CLEAR) & ((distance <= _DENSE_RADIUS).sum(axis=1) >= _DENSE)
     return np.where(clear[:, np.newaxis], away / np.maximum(length, _CLEAR)[:, np.newaxis], 0.0)
 
 

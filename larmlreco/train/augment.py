@@ -1,8 +1,10 @@
 """Changes of an image that leave its labels true."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from larmlreco.train.images import LabelledImage
 
@@ -28,19 +30,24 @@ class Augmentation:
         """An augmented copy of the image; an empty image stays as it is."""
         if not len(image.coords):
             return image
-        coords = image.coords.copy()
-        for axis in self.flip_axes:
-            if random.random() < 0.5:
-                coords[:, axis] = coords[:, axis].max() - coords[:, axis]
-        if self.permute_axes:
-            coords = np.ascontiguousarray(coords[:, random.permutation(coords.shape[1])])
-        features = image.features
-        if self.scale_sigma:
-            features = (features * np.exp(random.normal(0, self.scale_sigma))).astype(np.float32)
+        coords = self.moved(image.coords, random)
+        features = (image.features * self.factor(random)).astype(np.float32)
         out = replace(image, coords=coords, features=features)
         if self.dead_probability and random.random() < self.dead_probability:
             out = self._kill(out, random)
         return out
+
+    def moved(self, coords: npt.NDArray[Any], random: np.random.Generator) -> npt.NDArray[Any]:
+        """Mirrored and permuted coordinates (N, D)."""
+        coords = coords.copy()
+        for axis in self.flip_axes:
+            if random.random() < 0.5:
+                coords[:, axis] = coords[:, axis].max(initial=0) - coords[:, axis]
+        return np.ascontiguousarray(coords[:, random.permutation(coords.shape[1])]) if self.permute_axes else coords
+
+    def factor(self, random: np.random.Generator) -> float:
+        """The factor on charge."""
+        return float(np.exp(random.normal(0, self.scale_sigma))) if self.scale_sigma else 1.0
 
     def _kill(self, image: LabelledImage, random: np.random.Generator) -> LabelledImage:
         wires = image.coords[:, 0]

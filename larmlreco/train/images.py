@@ -14,12 +14,16 @@ class LabelledImage:
     """One sparse image: ``coords`` (N, D) int32, ``features`` (N, C) float32, ``labels`` (N,) int8, -1: no label.
 
     ``groups`` (N,) int32, where there are some: pixels of one number weigh together as much as those of another.
+    ``event``: a number that the images of one event share, and ``plane``: the readout plane's number in its detector;
+    -1: unknown.
     """
 
     coords: npt.NDArray[np.int32]
     features: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int8]
     groups: npt.NDArray[np.int32] | None = None
+    event: int = -1
+    plane: int = -1
 
     def __post_init__(self) -> None:
         if not len(self.coords) == len(self.features) == len(self.labels):

@@ -1,7 +1,7 @@
 """Training of infill: images with random dead regions, the true charge in these, loss and figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,26 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from larmlreco.geometry import Detector
 from larmlreco.labels import Semantic
 from larmlreco.metrics.infill import THRESHOLDS, HiddenImage, InfillMetrics, track_sites
 from larmlreco.metrics.ratio import EventRatio
 from larmlreco.models.checkpoint import Checkpoint
 from larmlreco.models.network import Network
+from larmlreco.products import Pixels
 from larmlreco.reco.infill import CandidateSettings, infill_features, plane_candidates, voxel_candidates
+from larmlreco.reco.infill_crossings import Crossings, plane_crossings
 from larmlreco.sites import match_sites
 from larmlreco.train.augment import Augmentation
 from larmlreco.train.dead_regions import RegionSettings, random_regions
-from larmlreco.train.images import ImageSet, LabelledImage, image_generator
+from larmlreco.train.images import LabelledImage, image_generator
 from larmlreco.train.infill_losses import InfillLoss
+from larmlreco.train.store import ImageStore
 from larmlreco.train.trainer import Figures, Plan, TrainingLoop
 
 _CANDIDATE = 1
 
+Bools = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 
@@ -67,10 +72,62 @@ class InfillImage:
         )
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """The images of the other planes of an event, of which random regions hide parts too, and the planes' geometry."""
+
+    images: Sequence[LabelledImage]
+    geometry: Detector
+
+    def crossings(
+        self,
+        image: LabelledImage,
+        measured: Bools,
+        dead_wires: Bools,
+        regions: RegionSettings,
+        reach: int,
+        random: np.random.Generator,
+    ) -> Crossings:
+        """Crossings on the dead wires (wires,) of an image, of whose pixels (N,) the ``measured`` ones are seen.
+
+        Raises ``ValueError`` for images that do not know their planes.
+        """
+        if image.plane < 0:
+            raise ValueError("crossings need images that know their planes")
+        planes = self.geometry.readout_planes
+        seen = {planes[image.plane].name: _pixels(image, measured)}
+        for other in self.images:
+            coords = other.coords.astype(np.int64)
+            alive = ~random_regions(coords, regions, random).contains(coords)
+            seen[planes[other.plane].name] = _pixels(other, alive)
+        for plane in planes:
+            seen.setdefault(plane.name, Pixels.empty())
+        dead = np.zeros(planes[image.plane].n_columns, dtype=np.bool_)
+        dead[: len(dead_wires)] = dead_wires[: len(dead)]
+        return plane_crossings(seen, self.geometry, planes[image.plane], dead, reach)
+
+
+def _scaled(image: LabelledImage, factor: float) -> LabelledImage:
+    return replace(image, features=(factor * image.features).astype(np.float32))
+
+
+def _pixels(image: LabelledImage, rows: Bools) -> Pixels:
+    column, row = image.coords[rows].T
+    zero = np.zeros(len(row), dtype=np.int32)
+    return Pixels(tpc=zero, plane=zero, column=column, row=row, adc=image.features[rows, 0])
+
+
 def hide(
-    image: LabelledImage, regions: RegionSettings, settings: CandidateSettings, random: np.random.Generator
+    image: LabelledImage,
+    regions: RegionSettings,
+    settings: CandidateSettings,
+    random: np.random.Generator,
+    neighbours: Neighbours | None = None,
 ) -> InfillImage:
-    """The image with random dead regions. Planes have blocks of dead wires (axis 0)."""
+    """The image with random dead regions. Planes have blocks of dead wires (axis 0).
+
+    Raises ``ValueError`` where the settings ask for crossings and there are no ``neighbours``.
+    """
     coords = image.coords.astype(np.int64)
     dead = random_regions(coords, regions, random)
     width = dead.widths(coords).astype(np.int64)
@@ -79,7 +136,10 @@ def hide(
     if coords.shape[1] == 2:
         last = int(coords[:, 0].max()) + regions.most_width
         wires = np.column_stack([np.arange(last + 1), np.zeros(last + 1, np.int64)])
-        found = plane_candidates(measured, dead.contains(wires), settings)
+        dead_wires, crossings = dead.contains(wires), None
+        if settings.crossings and neighbours is not None:
+            crossings = neighbours.crossings(image, ~hidden, dead_wires, regions, settings.reach, random)
+        found = plane_candidates(measured, dead_wires, settings, crossings=crossings)
     else:
         found = voxel_candidates(measured, dead, settings)
     at = match_sites(found.sites, coords[hidden])
@@ -177,8 +237,8 @@ class InfillTrainer(TrainingLoop):
         self,
         checkpoint: Checkpoint,
         network: Network,
-        training: ImageSet,
-        validation: ImageSet,
+        training: ImageStore,
+        validation: ImageStore,
         plan: Plan,
         augmentation: Augmentation,
         regions: RegionSettings,
@@ -188,6 +248,7 @@ class InfillTrainer(TrainingLoop):
         directory: Path,
         device: torch.device,
         threshold: float = 0.0,
+        geometry: Detector | None = None,
     ) -> None:
         sizes = {"training": len(training), "validation": len(validation)}
         super().__init__(checkpoint, network, sizes, plan, directory, device, loss)
@@ -199,6 +260,7 @@ class InfillTrainer(TrainingLoop):
         self._criterion = loss
         self._narrow = narrow
         self._threshold = threshold
+        self._geometry = geometry
 
     def _terms(self, batch: InfillBatch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Log-odds and energy (K,) of the candidates, and the terms of the loss."""
@@ -211,7 +273,8 @@ class InfillTrainer(TrainingLoop):
         images = []
         for place, number in self._items(len(self._training), iteration):
             random = image_generator(self._plan.seed, iteration, place)
-            images.append(hide(self._augment(self._training[number], random), self._regions, self._settings, random))
+            hidden = self._hidden(self._training, number, random, self._augment.factor(random))
+            images.append(replace(hidden, coords=self._augment.moved(hidden.coords, random)))
         batch = collate(images, self._device)
         logit, _, terms = self._terms(batch)
         taken, true = logit.detach() > 0, batch.target != 0
@@ -221,6 +284,15 @@ class InfillTrainer(TrainingLoop):
             figures["track_weight"] = float(self._criterion.weights()[0].detach())
         return terms["loss"], {"accuracy": f1, "pixels": len(batch.target), **figures}
 
+    def _hidden(self, store: ImageStore, number: int, random: np.random.Generator, factor: float = 1.0) -> InfillImage:
+        """Image ``number`` with random dead regions, its charge multiplied by ``factor``."""
+        image = _scaled(store[number], factor)
+        neighbours = None
+        if self._geometry is not None and self._settings.crossings:
+            others = [_scaled(other, factor) for other in store.of_event(number) if other.plane != image.plane]
+            neighbours = Neighbours(others, self._geometry)
+        return hide(image, self._regions, self._settings, random, neighbours)
+
     def validate(self) -> tuple[float, Figures]:
         """Mean loss and the figures over the validation set, whose dead regions follow from the seed alone."""
         images = []
@@ -229,7 +301,7 @@ class InfillTrainer(TrainingLoop):
         with torch.no_grad():
             for i in range(len(self._validation)):
                 random = np.random.default_rng((self._plan.seed, 3, i))
-                image = hide(self._validation[i], self._regions, self._settings, random)
+                image = self._hidden(self._validation, i, random)
                 logit, energy, terms = self._terms(collate([image], self._device))
                 losses.append(float(terms["loss"]))
                 active = torch.sigmoid(logit.float()).cpu().numpy()

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from larmlreco.card import Feature, ModelCard
+from larmlreco.errors import ConfigurationError
 from larmlreco.framework.parameters import Origin, ParameterSet, parameter
 from larmlreco.geometry import detector
 from larmlreco.models.checkpoint import Architecture, Checkpoint
-from larmlreco.reco.infill import FEATURES, CandidateSettings
+from larmlreco.reco.infill import CandidateSettings
 from larmlreco.train.augment import Augmentation
 from larmlreco.train.dead_regions import RegionSettings
 from larmlreco.train.infill import InfillTrainer
@@ -20,6 +21,9 @@ from larmlreco.train.parameters import LoopParameters, ModelParameters
 from larmlreco.train.processes import Processes
 
 TASK = "infill"
+
+_UNITS = {"is_candidate": "flag", "crossing": "ratio", "free_crossing": "ratio", "crossing_charge": "log10(1 + ADC)"}
+"""Units of features; lengths are in sites."""
 
 NARROW = 3.0
 """Widest gap, in cm, of the figures for narrow gaps."""
@@ -65,6 +69,9 @@ class CandidateParameters(ParameterSet):
     partner_reach: int = parameter(16, doc="longest of these lines", minimum=0)
     pair_limit: int = parameter(10_000, doc="most lines of an image, the shortest", minimum=1)
     lines: bool = parameter(False, doc="the network also gets the lengths in candidates of lines fitted to charge")
+    crossings: bool = parameter(
+        False, doc="planes: the network also gets, and takes as candidates, where pixels of the other planes cross"
+    )
 
 
 class InfillTrainingParameters(LoopParameters):
@@ -97,6 +104,7 @@ def make_infill_trainer(
     with Processes(device).first_before_others():
         data = image_data(config.data, origin, TASK)
     candidates = CandidateSettings(**dict(config.candidates))
+    _check(config, candidates, data)
     params: Mapping[str, Any] = {
         "dimension": data.dimension,
         "in_channels": len(candidates.features),
@@ -138,11 +146,25 @@ def make_infill_trainer(
         Path(config.output),
         device,
         config.threshold,
+        detector(data.card["detector"]) if candidates.crossings else None,
     )
 
 
+def _check(config: InfillTrainingParameters, candidates: CandidateSettings, data: ImageData) -> None:
+    """Raise ``ConfigurationError`` for what a training of infill cannot do."""
+    if config.augmentation.dead_probability:
+        raise ConfigurationError(
+            "training.augmentation.dead_probability: infill has training.regions for that; expected 0"
+        )
+    if candidates.crossings and (data.dimension == 3 or any((s.places < 0).any() for s in data.images.values())):
+        raise ConfigurationError(
+            "training.candidates.crossings: needs the planes of an event together, from files with wires and truth; "
+            "got " + ("voxels" if data.dimension == 3 else "images that do not name their events")
+        )
+
+
 def _feature(name: str) -> Feature:
-    return Feature(name, "flag" if name in FEATURES else "site")
+    return Feature(name, _UNITS.get(name, "site"))
 
 
 def _pitch(data: ImageData) -> float:

@@ -36,7 +36,8 @@ def plane_images(
     Raises ``InputError`` for a file that cannot be read or lacks wires or truth.
     """
     planes = [plane for plane in detector.readout_planes if plane.view in views]
-    facts = f"{detector.name} {','.join(plane.name for plane in planes)} {settings}{' groups' if groups else ''}"
+    names = ",".join(plane.name for plane in planes)
+    facts = f"{detector.name} {names} {settings}{' groups' if groups else ''} numbered"
     return cached_images(paths, lambda path: _images(path, detector, planes, settings, groups), facts, cache)
 
 
@@ -57,18 +58,18 @@ def _images(
                 raise InputError(f"{path}, entry {entry}: wires or truth are missing from this event")
             status = got.get(ChannelStatus)
             dead = dead_channels(status) if isinstance(status, ChannelStatus) else ()
-            for image in images_of_wires(
-                wires,
-                detector,
-                planes,
-                ImageSettings(settings.rebin, settings.threshold, settings.n_samples, dead),
-            ).values():
-                pixels = image.pixels
+            made = images_of_wires(
+                wires, detector, planes, ImageSettings(settings.rebin, settings.threshold, settings.n_samples, dead)
+            )
+            for plane in planes:
+                pixels = made[plane.name].pixels
                 yield LabelledImage(
                     np.column_stack([pixels.column, pixels.row]),
                     pixels.adc[:, np.newaxis],
                     pixel_labels(pixels, steps, particles, detector).astype(np.int8),
                     pixel_groups(pixels, steps, particles, detector) if groups else None,
+                    event=entry,
+                    plane=detector.readout_planes.index(plane),
                 )
     finally:
         reader.close()

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from larmlreco.modules.InfillEvaluator_module import InfillEvaluator
 from larmlreco.card import Feature, ModelCard
 from larmlreco.errors import ConfigurationError, InputError
 from larmlreco.export import export_archive
+from larmlreco.framework.event import ProductNotFoundError
 from larmlreco.framework.testing import HarnessResult, ModuleHarness
 from larmlreco.geometry import detector
 from larmlreco.models import Network, register
@@ -45,9 +46,10 @@ class ByParity(Network):
 
     meanings: Mapping[str, str] = {"active": "probability", "energy": "charge"}
 
-    def __init__(self, dimension: int = 2) -> None:
+    def __init__(self, dimension: int = 2, channels: int = 2) -> None:
         super().__init__()
         self.dimension = dimension
+        self.channels = channels
 
     def raw(self, coords: torch.Tensor, features: torch.Tensor) -> dict[str, torch.Tensor]:
         even = coords[:, 1:].sum(1, keepdim=True) % 2 == 0
@@ -56,7 +58,7 @@ class ByParity(Network):
         return {"active": active, "energy": torch.where(broken, torch.nan, features[:, :1] + 5.0)}
 
     def forward(self, coords: torch.Tensor, features: torch.Tensor) -> dict[str, torch.Tensor]:
-        check_input(coords, features, self.dimension, 2)
+        check_input(coords, features, self.dimension, self.channels)
         return self.raw(coords, features)
 
 
@@ -77,7 +79,7 @@ def make_archive(path: Path, dimension: int = 2, **changes: Any) -> str:
         "training": {"candidates": {"halo": 3, "value": "zero"}},
         **changes,
     }
-    params = {"dimension": dimension}
+    params = {"dimension": dimension, "channels": len(values["features"])}
     checkpoint = Checkpoint(Architecture("infill_by_parity", params), ModelCard(**values))
     export_archive(checkpoint.with_state(ByParity(**params).state_dict(), None), path)
     return str(path)
@@ -91,6 +93,14 @@ def planes_archive(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def voxels_archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_archive(tmp_path_factory.mktemp("voxels") / "voxels.ts", 3)
+
+
+@pytest.fixture(scope="module")
+def crossings_archive(tmp_path_factory: pytest.TempPathFactory) -> str:
+    settings = CandidateSettings(halo=0, width=0, extension=0, reach=8, crossings=True)
+    features = (Feature("adc", "ADC"), *(Feature(name, "x") for name in settings.features[1:]))
+    path = tmp_path_factory.mktemp("crossings") / "crossings.ts"
+    return make_archive(path, features=features, training={"candidates": asdict(settings)})
 
 
 def image(column: Any, row: Any, view: str = "Y", **meta: Any) -> Pixels:
@@ -134,6 +144,27 @@ def planes_harness(archive: str, **parameters: Any) -> ModuleHarness:
     return ModuleHarness(
         DeadRegionInfill, {"archive": archive, "detector": "microboone", "images": ["Y"], **parameters}
     )
+
+
+def test_the_other_planes_say_where_charge_crosses_dead_wires(crossings_archive: str) -> None:
+    # U 1500 and V 1500 cross on Y 2328, U 1503 and V 1500 on Y 2331
+    images = {
+        "images:U": image([1500, 1503], [40, 41], "U"),
+        "images:V": image([1500, 1500], [40, 41], "V"),
+        "images:Y": image([2000], [7]),
+    }
+    dead = status_of(*(COLLECTION_FIRST + np.arange(2326, 2334)))
+    tested = planes_harness(crossings_archive, channel_status="chstatus", min_probability=0.0)
+    filled = tested.process({**images, "chstatus": dead}).get(InfilledPixels, "Y")
+    assert places(filled) == [(2328, 40), (2331, 41)]
+    assert filled.probability.tolist() == pytest.approx([0.9, 0.9])
+    wide = status_of(*(COLLECTION_FIRST + np.arange(2310, 2345)))
+    assert len(tested.process({**images, "chstatus": wide}).get(InfilledPixels, "Y")) == 0
+    with pytest.raises(ProductNotFoundError, match="images:V"):
+        tested.process({name: image for name, image in images.items() if name != "images:V"} | {"chstatus": dead})
+    coarse = image([1500], [40], "V", rebin=12)
+    with pytest.raises(ConfigurationError, match="rebin 6, those of plane V were made with 12"):
+        tested.process({**images, "images:V": coarse, "chstatus": dead})
 
 
 def places(product: Pixels | InfilledPixels) -> list[tuple[int, int]]:

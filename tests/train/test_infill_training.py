@@ -12,6 +12,7 @@ import torch
 from larmlreco.card import Feature, ModelCard
 from larmlreco.errors import ConfigurationError, InputError
 from larmlreco.export import export_archive
+from larmlreco.geometry import detector
 from larmlreco.labels import Semantic
 from larmlreco.metrics.infill import THRESHOLDS, HiddenImage
 from larmlreco.models import build
@@ -24,6 +25,7 @@ from larmlreco.train.infill import (
     InfillFigures,
     InfillImage,
     InfillTrainer,
+    Neighbours,
     balanced_threshold,
     collate,
     hide,
@@ -35,6 +37,7 @@ from larmlreco.train.tasks import trainer_of
 from larmlreco.train.trainer import Plan
 
 VOXELS = Path(__file__).resolve().parents[2] / "demo" / "sim_voxels_demo.root"
+MICROBOONE = detector("microboone")
 PARAMS = {"dimension": 2, "filters": 4, "depth": 3, "repetitions": 1, "energy_unit": 20.0}
 
 
@@ -117,6 +120,81 @@ def test_the_filling_of_candidates_is_as_asked() -> None:
     found = hide(line(0), RegionSettings(1, 1, 8), CandidateSettings(value="random"), np.random.default_rng(0))
     measured = found.features[:, 1] == 0
     assert set(found.features[~measured, 0].tolist()) <= set(found.features[measured, 0].tolist())
+
+
+def three_planes(seed: int, event: int = 0) -> list[LabelledImage]:
+    """A straight track in space as the three planes of MicroBooNE see it, with the same charge in every pixel."""
+    random = np.random.default_rng(seed)
+    t = np.linspace(0, 1, 2000)[:, np.newaxis]
+    start = np.array([0.0, random.uniform(-60, 60), random.uniform(300, 700)])
+    place = start + t * np.array([80.0, random.uniform(-40, 40), random.uniform(20, 60)])
+    row = np.floor(place[:, 0] / 0.33)
+    images = []
+    for number, plane in enumerate(MICROBOONE.readout_planes):
+        wire = plane.wire_planes[0].nearest_wire(place[:, 1], place[:, 2])
+        coords = np.unique(np.column_stack([wire, row]).astype(np.int32), axis=0)
+        n = len(coords)
+        charge, labels = np.full((n, 1), 50, np.float32), np.full(n, Semantic.MIP, np.int8)
+        images.append(LabelledImage(coords, charge, labels, event=event, plane=number))
+    return images
+
+
+def test_the_other_planes_tell_what_a_region_hides() -> None:
+    settings = CandidateSettings(crossings=True)
+    told = hidden = 0
+    for seed in range(6):
+        images = three_planes(seed)
+        for image in images:
+            others = Neighbours([other for other in images if other is not image], MICROBOONE)
+            found = hide(image, RegionSettings(1, 1, 12), settings, np.random.default_rng(seed), others)
+            assert found.features.shape[1] == 5
+            n = len(found.coords) - len(found.target)
+            assert not found.features[:n, 2:].any()
+            crossing, charge = found.features[n:, 2], found.features[n:, 4]
+            assert set(crossing.tolist()) <= {0.0, 1.0}  # all pixels hold the same
+            np.testing.assert_allclose(charge, np.log10(51) * crossing, rtol=1e-6)
+            hidden += int((found.target > 0).sum())
+            told += int((crossing[found.target > 0] > 0).sum())
+    assert told > 0.6 * hidden  # regions hide parts of the other planes too
+    with pytest.raises(ValueError, match="ask for crossings"):
+        hide(images[0], RegionSettings(1, 1, 12), settings, np.random.default_rng(0))
+    alone = replace(images[0], plane=-1)
+    with pytest.raises(ValueError, match="know their planes"):
+        hide(alone, RegionSettings(1, 1, 12), settings, np.random.default_rng(0), others)
+
+
+def test_a_training_takes_the_planes_of_an_event_together(tmp_path: Path) -> None:
+    first = ImageStore.collect(image for event in range(2) for image in three_planes(event, event))
+    second = ImageStore.collect([line(0), *three_planes(7), replace(line(1), event=1, plane=1)])
+    path = tmp_path / "images.npz"
+    second.save(path)
+    store = ImageStore.concatenate([first, ImageStore.load(path), first])
+    assert store.places[:, 0].tolist() == [0, 0, 0, 1, 1, 1, -1, 2, 2, 2, 3, 4, 4, 4, 5, 5, 5]
+    assert [image.plane for image in store.of_event(9)] == [0, 1, 2]
+    assert [len(image.coords) for image in store.of_event(6)] == [len(line(0).coords)]
+    assert len(store.of_event(10)) == 1
+
+    settings = CandidateSettings(crossings=True)
+    params = {**PARAMS, "in_channels": len(settings.features)}
+    card = trainer(tmp_path / "other", 1)._checkpoint.card
+    features = (*card.features, *(Feature(name, "x") for name in settings.features[2:]))
+    made = InfillTrainer(
+        Checkpoint(Architecture("infill_uresnet", params), replace(card, features=features)),
+        build("infill_uresnet", **params),
+        first,
+        first,
+        Plan(iterations=2, batch_size=3, schedule=Schedule("constant", 1e-3, 2)),
+        Augmentation(flip_axes=(0, 1), scale_sigma=0.3),
+        RegionSettings(1, 3, 8),
+        settings,
+        InfillLoss("cross_entropy", energy_unit=20.0),
+        4,
+        tmp_path / "out",
+        torch.device("cpu"),
+        geometry=MICROBOONE,
+    )
+    made.run()
+    assert load_checkpoint(tmp_path / "out" / "best.ckpt").card.metrics["groups"]["all"]["recall"]["events"] == 6
 
 
 def test_an_image_that_is_dead_as_a_whole_has_no_candidates() -> None:
@@ -275,3 +353,9 @@ def test_the_table_names_what_does_not_fit(tmp_path: Path) -> None:
         trainer_of({**table, "candidates": {"value": "one"}}, cpu)
     with pytest.raises(ConfigurationError, match=r"training\.data\.dimension"):
         trainer_of({**table, "data": {**data, "dimension": 4}}, cpu)
+    files = [str(shutil.copy(VOXELS, tmp_path / f"{name}.root")) for name in ("training", "validation")]
+    data = {"dimension": 3, "training": files[:1], "validation": files[1:], "images": {"thin": 0.1}}
+    with pytest.raises(ConfigurationError, match=r"candidates\.crossings: needs the planes of an event .* got voxels"):
+        trainer_of({**table, "data": data, "candidates": {"crossings": True}}, cpu)
+    with pytest.raises(ConfigurationError, match=r"dead_probability: infill has training\.regions for that"):
+        trainer_of({**table, "data": data, "augmentation": {"flip_axes": [0], "dead_probability": 0.5}}, cpu)

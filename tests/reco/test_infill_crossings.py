@@ -1,0 +1,159 @@
+"""Crossings on dead wires: against every pair of pixels one by one, and what candidates make of them."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from larmlreco.geometry import crossing, detector
+from larmlreco.products import Pixels
+from larmlreco.reco.infill import CandidateSettings, plane_candidates, voxel_candidates
+from larmlreco.reco.infill_crossings import CROSSING_FEATURES, Crossings, neighbours, plane_crossings
+
+GEOMETRY = detector("microboone")
+U, V, Y = GEOMETRY.readout_planes
+MIDDLE = {"U": 1500, "V": 1500, "Y": 2328}  # wires that meet
+NONE = np.zeros(0, dtype=np.int64)
+
+
+def image(column, row, adc, infilled=None):
+    zero = np.zeros(len(column), dtype=np.int32)
+    return Pixels(
+        tpc=zero,
+        plane=zero,
+        column=np.asarray(column),
+        row=np.asarray(row),
+        adc=np.asarray(adc),
+        infilled=zero if infilled is None else infilled,
+    )
+
+
+def random_images(seed, n=60):
+    random = np.random.default_rng(seed)
+    out = {}
+    for name, middle in MIDDLE.items():
+        places = np.unique(np.column_stack([middle + random.integers(-25, 26, n), random.integers(0, 4, n)]), axis=0)
+        out[name] = image(*places.T, random.uniform(10, 200, len(places)))
+    return out
+
+
+def one_by_one(images, plane, dead, tolerance=0.75):
+    """By (column, row): crossing, free crossing, charge, central; every pair of pixels and every dead wire."""
+    first, second = (p for p in (U, V, Y) if p is not plane)
+    a, b, third = (images[p.name] for p in (first, second, plane))
+    pairs = []
+    for i, j in itertools.product(range(len(a)), range(len(b))):
+        if a.row[i] == b.row[j]:
+            y, z, inside = crossing(first.wire_planes[0], a.column[i], second.wire_planes[0], b.column[j])
+            assert inside
+            pairs.append((i, j, float(plane.wire_planes[0].wire_coordinate(y, z))))
+    met = [
+        any(third.row[k] == a.row[i] and abs(third.column[k] - at) <= tolerance for k in range(len(third)))
+        for i, j, at in pairs
+    ]
+    n_first = [sum(m for m, pair in zip(met, pairs, strict=True) if pair[0] == i) for i in range(len(a))]
+    n_second = [sum(m for m, pair in zip(met, pairs, strict=True) if pair[1] == j) for j in range(len(b))]
+    out = {}
+    for (i, j, at), wire in itertools.product(pairs, np.flatnonzero(dead)):
+        if abs(wire - at) <= tolerance:
+            low, high = sorted([float(a.adc[i]), float(b.adc[j])])
+            free = low / high / ((1 + n_first[i]) * (1 + n_second[j]))
+            out.setdefault((int(wire), int(a.row[i])), []).append((free, low / high, (low + high) / 2, abs(wire - at)))
+    return {
+        place: (max(v[1] for v in seen), max(seen)[0], max(seen)[2], any(v[3] <= 0.5 for v in seen))
+        for place, seen in out.items()
+    }
+
+
+@pytest.mark.parametrize("plane", [U, V, Y])
+@pytest.mark.parametrize("seed", range(3))
+def test_crossings_are_those_of_every_pair_of_pixels(plane, seed):
+    images = random_images(seed)
+    dead = np.zeros(plane.n_columns, dtype=bool)
+    dead[MIDDLE[plane.name] + np.arange(-10, 11, 2)] = True
+    dead[MIDDLE[plane.name] + 3] = True
+    alive = ~dead[images[plane.name].column]
+    seen = images[plane.name]
+    images[plane.name] = image(seen.column[alive], seen.row[alive], seen.adc[alive])
+    expected = one_by_one(images, plane, dead)
+    found = plane_crossings(images, GEOMETRY, plane, dead, 40)
+    assert len(expected) > 10
+    assert [tuple(site) for site in found.sites.tolist()] == sorted(expected, key=lambda site: site[::-1])
+    wanted = [expected[tuple(site)] for site in found.sites.tolist()]
+    np.testing.assert_allclose(found.features, [w[:3] for w in wanted], rtol=1e-5)
+    assert found.central.tolist() == [w[3] for w in wanted]
+
+
+def test_pixels_that_were_filled_in_do_not_cross_and_do_not_meet():
+    images = random_images(5)
+    dead = np.zeros(Y.n_columns, dtype=bool)
+    dead[MIDDLE["Y"] - 5 : MIDDLE["Y"] + 5] = True
+    before = plane_crossings(images, GEOMETRY, Y, dead, 40)
+    more = {}
+    for name, seen in images.items():
+        extra = np.array([MIDDLE[name] + 30, MIDDLE[name] + 31])
+        columns = (np.append(a, b) for a, b in ((seen.column, extra), (seen.row, [0, 1]), (seen.adc, [50.0, 60.0])))
+        more[name] = image(*columns, np.append(np.zeros(len(seen), np.int32), [1, 1]))
+    after = plane_crossings(more, GEOMETRY, Y, dead, 40)
+    assert np.array_equal(before.sites, after.sites)
+    assert np.array_equal(before.features, after.features)
+
+
+def test_wires_far_from_live_ones_have_none():
+    images = random_images(1)
+    dead = np.zeros(Y.n_columns, dtype=bool)
+    dead[MIDDLE["Y"] - 20 : MIDDLE["Y"] + 21] = True
+    assert plane_crossings(images, GEOMETRY, Y, dead, 5).sites[:, 0].max() > MIDDLE["Y"] + 15
+    near = np.abs(plane_crossings(images, GEOMETRY, Y, dead, 5).sites[:, 0] - MIDDLE["Y"])
+    assert near.min() >= 16
+    for everything in (np.ones(Y.n_columns, dtype=bool), np.zeros(Y.n_columns, dtype=bool)):
+        none = plane_crossings(images, GEOMETRY, Y, everything, 40)
+        assert none.sites.shape == (0, 2)
+        assert none.features.shape == (0, len(CROSSING_FEATURES))
+    empty = {name: image(NONE, NONE, NONE) for name in images}
+    assert not len(plane_crossings(empty, GEOMETRY, Y, dead, 40).sites)
+
+
+def test_neighbours_are_the_planes_that_see_the_same_charge():
+    assert [p.name for p in neighbours(GEOMETRY, V)] == ["U", "Y"]
+    apa = detector("protodunehd")
+    assert [p.name for p in neighbours(apa, apa.readout_plane("tpc2_W"))] == ["tpc2_U", "tpc2_V"]
+
+
+def test_channels_of_several_wires_cross_on_each_of_them():
+    apa = detector("protodunehd")
+    planes = [apa.readout_plane(f"tpc2_{view}") for view in "UVW"]
+    random = np.random.default_rng(3)
+    images = {
+        p.name: image(random.permutation(p.n_columns)[:200], random.integers(0, 2, 200), np.full(200, 50.0))
+        for p in planes
+    }
+    dead = np.zeros(planes[0].n_columns, dtype=bool)
+    dead[100:120] = True
+    found = plane_crossings(images, apa, planes[0], dead, 40)
+    assert len(found.sites)
+    assert dead[found.sites[:, 0]].all()
+    assert len(np.unique(found.sites, axis=0)) == len(found.sites)
+
+
+def test_crossings_become_candidates_with_their_features():
+    dead = np.zeros(50, dtype=bool)
+    dead[20:24] = True
+    far = Crossings(
+        np.array([[21, 400], [22, 7]]), np.array([[0.5, 0.25, 99], [0.9, 0.9, 9]], np.float32), np.array([True, False])
+    )
+    settings = CandidateSettings(halo=1, crossings=True)
+    found = plane_candidates(np.array([[19, 6], [10, 300]]), dead, settings, 500, far)
+    sites = {tuple(site): row.tolist() for site, row in zip(found.sites.tolist(), found.crossings, strict=True)}
+    assert sites.pop((21, 400)) == [0.5, 0.25, 99]
+    assert (22, 7) not in sites  # it is not central, and no charge of this plane reaches it
+    assert set(sites) == {(20, 5), (20, 6), (20, 7)}
+    assert all(row == [0, 0, 0] for row in sites.values())
+    outside = plane_candidates(np.array([[19, 6]]), dead, settings, 300, far)
+    assert (21, 400) not in {tuple(site) for site in outside.sites.tolist()}
+    nothing = plane_candidates(np.zeros((0, 2), dtype=np.int64), dead, settings, 500, far)
+    assert nothing.crossings.shape == (0, 3)
+    with pytest.raises(ValueError, match="ask for crossings"):
+        plane_candidates(np.array([[19, 6]]), dead, settings)
+    with pytest.raises(ValueError, match="voxels have none"):
+        voxel_candidates(np.zeros((1, 3), dtype=np.int64), None, settings)
