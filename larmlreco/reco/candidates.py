@@ -202,10 +202,10 @@ def _of_rows(planes: Sequence[PlanePixels], kept: Sequence[Int64], tolerance: fl
     entry, wire, state, residual = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     row = np.max([np.append(plane.row, -1)[entry[:, p]] for p, plane in enumerate(planes)], axis=0)
     y, z = _places(planes, wire, state)
-    order = np.lexsort((*(state.T), wire[:, 2], wire[:, 1], wire[:, 0], row))
-    none = np.zeros(0, dtype=np.int64)
-    found = Candidates(entry, wire, state, row, y, z, residual, none).take(order)
-    return found.take(_inside(planes, found))
+    found = Candidates(entry, wire, state, row, y, z, residual, np.zeros(0, dtype=np.int64))
+    inside = np.flatnonzero(_inside(planes, found))
+    last = (wire[:, 2] * 3**N_PLANES + state @ np.array([9, 3, 1]))[inside]
+    return found.take(inside[np.lexsort((last, place_key(wire[:, 0], wire[:, 1])[inside], row[inside]))])
 
 
 def _limit(planes: Sequence[PlanePixels], settings: CandidateSettings) -> tuple[list[Int64], Int64]:
@@ -346,7 +346,7 @@ def _inside(planes: Sequence[PlanePixels], found: Candidates) -> Bools:
     """
     good = np.zeros(len(found), dtype=np.bool_)
     for p, q in ((0, 1), (0, 2), (1, 2)):
-        both = np.flatnonzero((found.state[:, p] == SEEN) & (found.state[:, q] == SEEN))
+        both = np.flatnonzero(~good & (found.state[:, p] == SEEN) & (found.state[:, q] == SEEN))
         good[both] |= crossing(planes[p].plane, found.wire[both, p], planes[q].plane, found.wire[both, q])[2]
     return good
 

@@ -107,13 +107,16 @@ def _contested(offers: Sequence[_Offer], n_candidates: int) -> Float64:
 
 
 def _choice(found: Candidates, offer: _Offer, worth: Float64) -> Choice:
-    order = np.lexsort((-worth[offer.candidate], offer.pixel))
-    candidate, pixel, share = offer.candidate[order], offer.pixel[order], offer.share[order]
-    count, n_pixels = offer.count, len(offer.count)
+    candidate, pixel, share, count = offer.candidate, offer.pixel, offer.share, offer.count
+    n_pixels = len(count)
     first = np.cumsum(count) - count
     some = np.flatnonzero(count)
     best = np.full(n_pixels, -1, dtype=np.int64)
-    best[some] = candidate[first[some]]
+    if len(some):
+        highest = np.zeros(n_pixels)
+        highest[some] = np.maximum.reduceat(worth[candidate], first[some])
+        of_best = np.flatnonzero(worth[candidate] == highest[pixel])[::-1]
+        best[pixel[of_best]] = candidate[of_best]  # the first of equal ones is written last
     matched = np.column_stack(
         [_summed(pixel, share * (found.state[candidate, p] == SEEN), n_pixels) for p in range(N_PLANES)]
     )
@@ -127,7 +130,13 @@ def _summed(index: Int64, weight: Float64, size: int) -> Float64:
 
 def _alike(found: Candidates, left: Int64, right: Int64) -> npt.NDArray[np.bool_]:
     """Whether candidates (E,) lie within :data:`NEIGHBOURS` wires of others (E,) on all planes."""
-    return np.asarray((np.abs(found.wire[left] - found.wire[right]) <= NEIGHBOURS).all(axis=1))
+    rows = np.arange(len(left))
+    for plane in range(N_PLANES):
+        wire = np.ascontiguousarray(found.wire[:, plane])
+        rows = rows[np.abs(wire[left[rows]] - wire[right[rows]]) <= NEIGHBOURS]
+    alike = np.zeros(len(left), dtype=np.bool_)
+    alike[rows] = True
+    return alike
 
 
 def partner_wires(choice: Choice, found: Candidates) -> Int64:
