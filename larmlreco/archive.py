@@ -79,12 +79,18 @@ def with_native(records: Mapping[str, bytes], program: Mapping[str, bytes]) -> d
 
 
 def native_program(records: Mapping[str, bytes]) -> dict[str, bytes] | None:
-    """The records of the native program that :func:`with_native` put beside a portable one; ``None`` without one."""
+    """The records of the native program that :func:`with_native` put beside a portable one; ``None`` without one.
+
+    Raises ``InputError`` where they are not complete.
+    """
     if _SAME not in records:
         return None
     own = {name.removeprefix(_SECOND): value for name, value in records.items() if name.startswith(_SECOND)}
     del own["same.json"]
-    return {**own, **{name: records[twin] for name, twin in json.loads(records[_SAME]).items()}}
+    try:
+        return {**own, **{name: records[twin] for name, twin in json.loads(records[_SAME]).items()}}
+    except (ValueError, AttributeError, KeyError) as error:
+        raise InputError(f"the archive's {_SAME} names records that it does not hold") from error
 
 
 def _digest(records: Mapping[str, bytes]) -> str:

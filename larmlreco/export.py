@@ -182,9 +182,10 @@ def _script(network: Network) -> dict[str, bytes]:
 
 
 def _compare(checkpoint: Checkpoint, path: Path, samples: Sequence[Sample]) -> None:
-    """Raise ``OutputError`` unless the archive, by each of its programs, gives the outputs of the network."""
+    """Raise ``OutputError`` unless the archive, by each of its programs that can run, gives the network's outputs."""
     card, records = read_archive(path)
-    for engine in [card.engine] if native_program(records) is None else [card.engine, "native"]:
+    both = native_program(records) is not None and native.available()
+    for engine in [card.engine, "native"] if both else [card.engine]:
         _compare_program(checkpoint, load_archive(path, engine=engine), samples)
 
 

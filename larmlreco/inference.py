@@ -188,9 +188,11 @@ def load_archive(
     if second is not None:
         programs["native"] = second
     if engine == "auto":
-        engine = "native" if "native" in programs and where.type == "cpu" and native.available() else card.engine
+        engine = native.best_engine() if len(programs) == 2 and where.type == "cpu" else card.engine
     if engine not in programs:
         raise ConfigurationError(f"archive {path} has no program for the engine {engine}; valid: {', '.join(programs)}")
+    if engine == "native" and where.type != "cpu":
+        raise ConfigurationError(f"archive {path}: the native engine runs on a CPU; got the device {where}")
     if engine == "native":
         try:
             native.require()

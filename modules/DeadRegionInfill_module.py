@@ -34,7 +34,7 @@ from larmlreco.reco.infill import (
     with_infilled_pixels,
     with_infilled_voxels,
 )
-from larmlreco.reco.infill_crossings import neighbours, plane_crossings
+from larmlreco.reco.infill_crossings import other_planes, plane_crossings
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -47,7 +47,8 @@ class DeadRegionInfill(Producer):
     measured pixels (voxels) first, as they were, and those filled in after them, marked; and the ``Assns`` from the
     former to the latter. A module that takes its images from here instead of from where they were made works on both.
     What is dead on planes follows from the status of channels; among voxels from that and the geometry (a voxel is dead
-    that fewer than ``min_planes`` planes see), from boxes in the configuration, or from ``DeadRegions``.
+    that fewer than ``min_planes`` planes see), from boxes in the configuration, or from ``DeadRegions``. With
+    an archive that learned crossings (a feature on its card) the images of the other planes of a TPC are read, too.
     """
 
     class Parameters(DeadVoxelParameters):
@@ -102,12 +103,11 @@ class DeadRegionInfill(Producer):
         tag = config.input
         kind: type[Pixels | Voxels] = Pixels if self._planes else Voxels
         self._images = {name: self.consumes(kind, InputTag(tag.label, name, tag.process)) for name in names}
-        self._neighbours = {}
+        self._others = {}
         for plane in self._planes.values() if self._settings.crossings else ():
-            for other in neighbours(self._detector, plane):
+            for other in other_planes(self._detector, plane):
                 if other.name not in self._images:
-                    other_tag = InputTag(tag.label, other.name, tag.process)
-                    self._neighbours[other.name] = self.consumes(Pixels, other_tag)
+                    self._others[other.name] = self.consumes(Pixels, InputTag(tag.label, other.name, tag.process))
         self._status, self._regions = status_input(self, config), None
         if config.regions is not None:
             self._regions = self.consumes(DeadRegions, config.regions)
@@ -192,7 +192,7 @@ class DeadRegionInfill(Producer):
         status = None if self._status is None else event.find(ChannelStatus, self._status)
         images = {}
         if self._settings.crossings:
-            images = {name: event.get(Pixels, tag) for name, tag in {**self._neighbours, **self._images}.items()}
+            images = {name: event.get(Pixels, tag) for name, tag in {**self._others, **self._images}.items()}
             for pixels in images.values():
                 self._archive.check_image(pixels.meta, self._config.charge_scale)
         for name, tag in self._images.items():

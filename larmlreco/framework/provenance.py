@@ -26,10 +26,13 @@ class Provenance:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Versions of what computes; torch only where a module loaded it."""
+        """Versions of what computes; torch, and whether there are native operators, only where a module loaded it."""
         found = {"larmlreco": __version__, "python": platform.python_version(), "numpy": np.__version__}
         if "torch" in sys.modules:
             found["torch"] = str(sys.modules["torch"].__version__)
+        if "larmlreco.sparse.native" in sys.modules:
+            there = sys.modules["larmlreco.sparse.native"].available()
+            found["larmlreco_operators"] = "native" if there else "absent"
         return found
 
     def register_model(self, name: str, sha256: str) -> None:

@@ -8,6 +8,7 @@ the row before or after.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -169,15 +170,26 @@ def find_candidates(planes: Sequence[PlanePixels], settings: CandidateSettings =
 
 def crossing_pairs(
     planes: Sequence[PlanePixels], third: int, settings: CandidateSettings = CandidateSettings()
-) -> Iterator[tuple[Int64, Int64, Float64]]:
-    """Pairs of pixels in one row on the two planes beside the third, some rows at a time: indices (K,) and (K,) in the
-    planes with the lower and the higher number, and where on the third plane they cross (K,), its wire, not rounded.
+) -> tuple[Int64, Iterator[tuple[Int64, Int64, Float64]]]:
+    """Pairs of pixels in one row on the two planes beside the third whose wires cross within their ends.
 
-    All pairs of a row come together. The settings bound the pairs.
+    Rows (R,) in which pixels were left out, see the settings; and the pairs, some rows at a time, those of a row
+    together: indices (K,) and (K,) in the planes with the lower and the higher number, and the wire of the third plane,
+    not rounded, at which they cross (K,).
     """
-    first, second = (p for p in range(N_PLANES) if p != third)
-    for kept in _chunks(planes, _limit(planes, settings)[0]):
-        yield _crossings(planes, kept, first, second)
+    two = [p for p in range(N_PLANES) if p != third]
+    kept, limited = _limit([planes[p] for p in two], settings)
+    return limited, _pair_chunks(planes, two, kept)
+
+
+def _pair_chunks(
+    planes: Sequence[PlanePixels], two: Sequence[int], kept: Sequence[Int64]
+) -> Iterator[tuple[Int64, Int64, Float64]]:
+    left, right = (planes[p] for p in two)
+    for chunk in _chunks([left, right], kept):
+        a, b, wire = _crossings(planes, two, chunk)
+        inside = np.flatnonzero(crossing(left.plane, left.wire[a], right.plane, right.wire[b])[2])
+        yield a[inside], b[inside], wire[inside]
 
 
 def _chunks(planes: Sequence[PlanePixels], kept: Sequence[Int64]) -> Iterator[list[Int64]]:
@@ -226,7 +238,7 @@ def _limit(planes: Sequence[PlanePixels], settings: CandidateSettings) -> tuple[
 
 def _pairs_of_rows(counts: Sequence[Int64]) -> Int64:
     """Pairs of pixels of two planes in every row, for numbers of pixels a row, by plane."""
-    return np.asarray(sum(counts[p] * counts[q] for p, q in ((0, 1), (0, 2), (1, 2))), dtype=np.int64)
+    return np.asarray(sum(a * b for a, b in combinations(counts, 2)), dtype=np.int64)
 
 
 Part = tuple[Int64, Int64, Int64, Float64]
@@ -234,7 +246,7 @@ Part = tuple[Int64, Int64, Int64, Float64]
 
 def _triplets(planes: Sequence[PlanePixels], kept: Sequence[Int64], tolerance: float) -> Iterator[Part]:
     """Candidates seen on all planes: pairs of planes 0 and 1, and every pixel of plane 2 near their crossing."""
-    a, b, wanted = _crossings(planes, kept, 0, 1)
+    a, b, wanted = _crossings(planes, (0, 1), kept[:2])
     third = planes[2].take(kept[2])
     row = planes[0].row[a]
     lowest = np.ceil(wanted - tolerance).astype(np.int64)
@@ -253,7 +265,7 @@ def _pairs(planes: Sequence[PlanePixels], kept: Sequence[Int64], third: int, tol
     A dead wire with a pixel, which was filled in, has seen it.
     """
     first, second = (p for p in range(N_PLANES) if p != third)
-    a, b, wanted = _crossings(planes, kept, first, second)
+    a, b, wanted = _crossings(planes, (first, second), (kept[first], kept[second]))
     other = planes[third]
     row = planes[first].row[a]
     wire = np.floor(wanted + 0.5).astype(np.int64)
@@ -284,12 +296,15 @@ def any_near(plane: PlanePixels, row: Int64, wanted: Float64, tolerance: float) 
     return np.asarray(high > low)
 
 
-def _crossings(planes: Sequence[PlanePixels], kept: Sequence[Int64], p: int, q: int) -> tuple[Int64, Int64, Float64]:
-    """Pairs of pixels (indices) of planes p and q in one row, and the wire coordinate on the third where they cross.
+def _crossings(
+    planes: Sequence[PlanePixels], two: Sequence[int], kept: Sequence[Int64]
+) -> tuple[Int64, Int64, Float64]:
+    """Pairs of the pixels ``kept`` (indices) of two planes in one row, and the wire coordinate on the third at which
+    they cross.
 
-    Where wires run through their whole plane only pairs that cross inside it; else all.
+    Where wires run through their whole plane only pairs that cross inside it, to a wire; else all.
     """
-    left, right = planes[p].take(kept[p]), planes[q].take(kept[q])
+    left, right = (planes[p].take(rows) for p, rows in zip(two, kept, strict=True))
     low, high = _reach(left.plane, right.plane)
     key = right.key
     first = np.searchsorted(key, place_key(left.row, low[left.wire]), side="left")
@@ -297,8 +312,8 @@ def _crossings(planes: Sequence[PlanePixels], kept: Sequence[Int64], p: int, q: 
     a = np.repeat(np.arange(len(left.row)), count)
     b = ranges(first, count)
     y, z = _meet(left.plane, left.plane.position(left.wire[a]), right.plane, right.plane.position(right.wire[b]))
-    third = next(planes[t].plane for t in range(N_PLANES) if t not in (p, q))
-    return kept[p][a], kept[q][b], third.wire_coordinate(y, z)
+    third = next(planes[t].plane for t in range(N_PLANES) if t not in two)
+    return kept[0][a], kept[1][b], third.wire_coordinate(y, z)
 
 
 def _reach(plane: WirePlane, other: WirePlane) -> tuple[Int64, Int64]:

@@ -156,10 +156,12 @@ def _candidates(
     sites = np.asarray(coords)
     if sites.ndim != 2 or sites.shape[1] != dimension or sites.dtype.kind not in "iu":
         raise ValueError(f"coordinates must be integers (N, {dimension}); got {sites.dtype} {sites.shape}")
-    met = np.zeros((0, dimension), dtype=np.int64) if crossings is None else crossings.sites[crossings.central]
-    if not len(sites):
+    met, limited = np.zeros((0, dimension), dtype=np.int64), False
+    if crossings is not None:
+        met, limited = crossings.sites[crossings.central], crossings.limited
+    if not len(sites) and not len(met):
         widths = (len(LINE_FEATURES) * settings.lines, len(CROSSING_FEATURES) * settings.crossings)
-        return FoundCandidates(met[:0], False, *(np.zeros((0, width), dtype=np.float32) for width in widths))
+        return FoundCandidates(met, limited, *(np.zeros((0, width), dtype=np.float32) for width in widths))
     margin = settings.reach + settings.halo + settings.extension + settings.opening + settings.width
     box = SiteBox.around(sites, met, margin=margin)
     measured = np.unique(box.keys(sites))
@@ -167,17 +169,17 @@ def _candidates(
     border = sites[_at_border(sites, dead)]
     tree = cKDTree(sites)
     direction = _directions(border, tree)
-    pairs, limited = _between(border, direction, dead, settings)
+    pairs, too_many = _between(border, direction, dead, settings)
     between = _lines(border[pairs[:, 0]], border[pairs[:, 1]] - border[pairs[:, 0]])
     onward = _onward(border, direction, dead, settings)
     paths = box.sites(np.unique(box.keys(np.concatenate([between, onward]))))
     reached = np.concatenate([dilated(paths, settings.width), dilated(border, settings.halo), met])
     found = box.sites(np.setdiff1d(box.keys(reached), measured))
     found = found[dead.contains(found)]
+    limited |= too_many or len(found) > settings.limit
     if len(found) > settings.limit:
         distance, _ = tree.query(found)
         found = found[np.sort(np.argsort(distance, kind="stable")[: settings.limit])]
-        limited = True
     lines = np.zeros((len(found), 0), dtype=np.float32)
     if settings.lines:
         lines = line_features(tree, found, border, pairs, direction, settings.extension)
@@ -198,7 +200,7 @@ def _at_border(sites: Int64, dead: DeadRegion) -> Bools:
 
 def _directions(border: Int64, tree: cKDTree) -> Float64:
     """Unit vectors (B, D) from the middle of its measured neighbours to each site at a border; 0: none is clear."""
-    shape = len(border), min(_NEIGHBOURS, tree.n)
+    shape = len(border), max(min(_NEIGHBOURS, tree.n), 1)
     distance, neighbour = tree.query(border, shape[1], distance_upper_bound=_NEIGHBOUR_RADIUS)
     distance, neighbour = distance.reshape(shape), neighbour.reshape(shape)
     known = np.isfinite(distance)

@@ -5,8 +5,8 @@ all of them at the same time, so pixels of the two in one row, on wires that mee
 (as LArFlow's candidates). Most such pairs are of two places, and the network judges which to believe.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,14 +33,16 @@ class Crossings:
 
     ``features`` (K, 3): ``crossing``: the smaller over the larger charge of the two pixels of a pair, of the pair for
     which that is largest; ``free_crossing``: that over 1 + n for either pixel, n: its crossings that meet charge on
-    this plane, of the pair for which it is largest (charge that has a place already is rather not here too); and the
-    mean charge (ADC) of the two pixels of the latter pair. ``central`` (K,): a pair crosses at most half a wire from
-    here.
+    this plane (in a TPC, and of a channel that reads several wires, on one of them), of the pair for which it is
+    largest, since charge that has a place already is rather not here too; and the mean charge (ADC) of the two pixels
+    of the latter pair. ``central`` (K,): a pair crosses at most half a wire from here. ``limited``: pixels were left
+    out, see :class:`larmlreco.reco.candidates.CandidateSettings`.
     """
 
     sites: Int64
     features: Float32
     central: Bools
+    limited: bool = False
 
     @classmethod
     def none(cls) -> "Crossings":
@@ -49,7 +51,7 @@ class Crossings:
         return cls(np.zeros((0, 2), np.int64), np.zeros((0, width), np.float32), np.zeros(0, np.bool_))
 
 
-def neighbours(detector: Detector, plane: ReadoutPlane) -> tuple[ReadoutPlane, ...]:
+def other_planes(detector: Detector, plane: ReadoutPlane) -> tuple[ReadoutPlane, ...]:
     """The other planes of the active TPCs of three planes in which a plane has wires."""
     others = (other for planes in _volumes(detector, plane).values() for other in planes if other is not plane)
     return tuple({other.name: other for other in others}.values())
@@ -60,25 +62,31 @@ def plane_crossings(
 ) -> Crossings:
     """Crossings on the dead columns of a plane, ``dead`` (columns,), that are at most ``reach`` from a live one.
 
-    ``images``, by the planes' names, of the plane and its :func:`neighbours`; pixels that were filled in do not count.
+    ``images``, by the planes' names, of the plane and its :func:`other_planes`; pixels that were filled in do not
+    count.
     """
     wanted = dead & _near_alive(dead, reach)
     parts: list[_Pairs] = []
+    limited = False
     for tpc, planes in _volumes(detector, plane).items() if wanted.any() else ():
         pixels = [_measured(images[p.name], p, detector, tpc) for p in planes]
-        parts += _of_tpc(pixels, planes.index(plane), detector, wanted)
-    pairs = _Pairs.concatenate(parts)
-    if not len(pairs.column):
-        return Crossings.none()
-    key = place_key(pairs.row, pairs.column)
-    order = np.lexsort((pairs.charge, -pairs.free, key))
-    pairs = pairs.take(order)
+        third = planes.index(plane)
+        rows, pairs = crossing_pairs(pixels, third)
+        limited |= len(rows) > 0
+        parts += _on_columns(pixels, third, pairs, detector, wanted)
+    met = _Pairs.concatenate(parts)
+    if not len(met.column):
+        return replace(Crossings.none(), limited=limited)
+    key = place_key(met.row, met.column)
+    order = np.lexsort((met.charge, -met.free, key))
+    met = met.take(order)
     first = np.flatnonzero(np.diff(key[order], prepend=-1))
-    balance = np.maximum.reduceat(pairs.balance, first)
+    balance = np.maximum.reduceat(met.balance, first)
     return Crossings(
-        np.column_stack([pairs.column, pairs.row])[first],
-        np.column_stack([balance, pairs.free[first], pairs.charge[first]]).astype(np.float32),
-        np.logical_or.reduceat(pairs.central, first),
+        np.column_stack([met.column, met.row])[first],
+        np.column_stack([balance, met.free[first], met.charge[first]]).astype(np.float32),
+        np.logical_or.reduceat(met.central, first),
+        limited,
     )
 
 
@@ -123,12 +131,18 @@ def _near_alive(dead: Bools, reach: int) -> Bools:
     return np.asarray(np.minimum(np.abs(column - before), np.abs(column - after)) <= reach)
 
 
-def _of_tpc(pixels: Sequence[PlanePixels], third: int, detector: Detector, wanted: Bools) -> Iterator[_Pairs]:
-    """Pairs that cross on the wanted columns (columns,) of the third plane, some rows at a time."""
+def _on_columns(
+    pixels: Sequence[PlanePixels],
+    third: int,
+    pairs: Iterable[tuple[Int64, Int64, Float64]],
+    detector: Detector,
+    wanted: Bools,
+) -> Iterator[_Pairs]:
+    """Those of the pairs of a TPC that cross on the wanted columns (columns,) of the third plane, some at a time."""
     other = pixels[third]
     left, right = (p for number, p in enumerate(pixels) if number != third)
     column_of_wire = detector.channel_column[other.plane.channels]
-    for a, b, wire in crossing_pairs(pixels, third):
+    for a, b, wire in pairs:
         row = left.row[a]
         met = any_near(other, row, wire, _TOLERANCE)
         taken = [np.bincount(side[met], minlength=len(p.row)) for side, p in ((a, left), (b, right))]

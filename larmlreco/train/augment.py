@@ -57,5 +57,5 @@ class Augmentation:
             alive &= (wires < first) | (wires >= first + int(random.integers(1, self.dead_width + 1)))
         if not alive.any():
             return image
-        groups = None if image.groups is None else image.groups[alive]
-        return LabelledImage(image.coords[alive], image.features[alive], image.labels[alive], groups)
+        names = ("coords", "features", "labels") if image.groups is None else ("coords", "features", "labels", "groups")
+        return replace(image, **{name: getattr(image, name)[alive] for name in names})

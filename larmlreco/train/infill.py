@@ -73,7 +73,7 @@ class InfillImage:
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class OtherPlanes:
     """The images of the other planes of an event, of which random regions hide parts too, and the planes' geometry."""
 
     images: Sequence[LabelledImage]
@@ -92,7 +92,7 @@ class Neighbours:
 
         Raises ``ValueError`` for images that do not know their planes.
         """
-        if image.plane < 0:
+        if min(i.plane for i in (image, *self.images)) < 0:
             raise ValueError("crossings need images that know their planes")
         planes = self.geometry.readout_planes
         seen = {planes[image.plane].name: _pixels(image, measured)}
@@ -122,11 +122,11 @@ def hide(
     regions: RegionSettings,
     settings: CandidateSettings,
     random: np.random.Generator,
-    neighbours: Neighbours | None = None,
+    others: OtherPlanes | None = None,
 ) -> InfillImage:
     """The image with random dead regions. Planes have blocks of dead wires (axis 0).
 
-    Raises ``ValueError`` where the settings ask for crossings and there are no ``neighbours``.
+    Raises ``ValueError`` where the settings ask for crossings and there are no ``others``.
     """
     coords = image.coords.astype(np.int64)
     dead = random_regions(coords, regions, random)
@@ -137,8 +137,8 @@ def hide(
         last = int(coords[:, 0].max()) + regions.most_width
         wires = np.column_stack([np.arange(last + 1), np.zeros(last + 1, np.int64)])
         dead_wires, crossings = dead.contains(wires), None
-        if settings.crossings and neighbours is not None:
-            crossings = neighbours.crossings(image, ~hidden, dead_wires, regions, settings.reach, random)
+        if settings.crossings and others is not None:
+            crossings = others.crossings(image, ~hidden, dead_wires, regions, settings.reach, random)
         found = plane_candidates(measured, dead_wires, settings, crossings=crossings)
     else:
         found = voxel_candidates(measured, dead, settings)
@@ -273,8 +273,7 @@ class InfillTrainer(TrainingLoop):
         images = []
         for place, number in self._items(len(self._training), iteration):
             random = image_generator(self._plan.seed, iteration, place)
-            hidden = self._hidden(self._training, number, random, self._augment.factor(random))
-            images.append(replace(hidden, coords=self._augment.moved(hidden.coords, random)))
+            images.append(self._augmented(number, random))
         batch = collate(images, self._device)
         logit, _, terms = self._terms(batch)
         taken, true = logit.detach() > 0, batch.target != 0
@@ -284,14 +283,22 @@ class InfillTrainer(TrainingLoop):
             figures["track_weight"] = float(self._criterion.weights()[0].detach())
         return terms["loss"], {"accuracy": f1, "pixels": len(batch.target), **figures}
 
+    def _augmented(self, number: int, random: np.random.Generator) -> InfillImage:
+        """A training image with random dead regions, as it is learned from."""
+        if self._geometry is None:
+            return hide(self._augment(self._training[number], random), self._regions, self._settings, random)
+        # Mirrored wires would not cross where they do.
+        hidden = self._hidden(self._training, number, random, self._augment.factor(random))
+        return replace(hidden, coords=self._augment.moved(hidden.coords, random))
+
     def _hidden(self, store: ImageStore, number: int, random: np.random.Generator, factor: float = 1.0) -> InfillImage:
         """Image ``number`` with random dead regions, its charge multiplied by ``factor``."""
         image = _scaled(store[number], factor)
-        neighbours = None
-        if self._geometry is not None and self._settings.crossings:
-            others = [_scaled(other, factor) for other in store.of_event(number) if other.plane != image.plane]
-            neighbours = Neighbours(others, self._geometry)
-        return hide(image, self._regions, self._settings, random, neighbours)
+        others = None
+        if self._geometry is not None:
+            planes = [_scaled(other, factor) for other in store.of_event(number) if other.plane != image.plane]
+            others = OtherPlanes(planes, self._geometry)
+        return hide(image, self._regions, self._settings, random, others)
 
     def validate(self) -> tuple[float, Figures]:
         """Mean loss and the figures over the validation set, whose dead regions follow from the seed alone."""

@@ -12,11 +12,12 @@ from larmlreco.framework.parameters import Origin, ParameterSet, parameter
 from larmlreco.geometry import detector
 from larmlreco.models.checkpoint import Architecture, Checkpoint
 from larmlreco.reco.infill import CandidateSettings
+from larmlreco.reco.infill_crossings import other_planes
 from larmlreco.train.augment import Augmentation
 from larmlreco.train.dead_regions import RegionSettings
 from larmlreco.train.infill import InfillTrainer
 from larmlreco.train.infill_losses import INFILL_LOSSES, InfillLoss
-from larmlreco.train.job import AugmentationParameters, ImageData, image_data
+from larmlreco.train.job import AugmentationParameters, DataParameters, ImageData, image_data
 from larmlreco.train.parameters import LoopParameters, ModelParameters
 from larmlreco.train.processes import Processes
 
@@ -101,10 +102,11 @@ def make_infill_trainer(
 
     ``origin`` tells where the keys of the table were written.
     """
+    candidates = CandidateSettings(**dict(config.candidates))
+    if candidates.crossings:
+        _check_crossings(config, origin)
     with Processes(device).first_before_others():
         data = image_data(config.data, origin, TASK)
-    candidates = CandidateSettings(**dict(config.candidates))
-    _check(config, candidates, data)
     params: Mapping[str, Any] = {
         "dimension": data.dimension,
         "in_channels": len(candidates.features),
@@ -150,16 +152,22 @@ def make_infill_trainer(
     )
 
 
-def _check(config: InfillTrainingParameters, candidates: CandidateSettings, data: ImageData) -> None:
-    """Raise ``ConfigurationError`` for what a training of infill cannot do."""
+def _check_crossings(config: InfillTrainingParameters, origin: Origin) -> None:
+    """Raise ``ConfigurationError`` where a training with crossings lacks planes, or would lose pixels of them."""
+    what = "training.candidates.crossings: needs the planes of an event together, from files with wires and truth"
+    if config.data.get("dimension") == 3:
+        raise ConfigurationError(f"{what}; training.data.dimension is 3, voxels")
+    data = DataParameters.parse(config.data, "training.data", "larmlreco train", origin)
+    if data.images is not None:
+        raise ConfigurationError(f"{what}; training.data.images says that the files hold images")
+    geometry = detector(data.detector)
+    learned = [plane for plane in geometry.readout_planes if plane.view in data.views]
+    missing = {other.view for plane in learned for other in other_planes(geometry, plane)} - set(data.views)
+    if missing:
+        raise ConfigurationError(f"{what}; training.data.views lacks {', '.join(sorted(missing))}")
     if config.augmentation.dead_probability:
         raise ConfigurationError(
-            "training.augmentation.dead_probability: infill has training.regions for that; expected 0"
-        )
-    if candidates.crossings and (data.dimension == 3 or any((s.places < 0).any() for s in data.images.values())):
-        raise ConfigurationError(
-            "training.candidates.crossings: needs the planes of an event together, from files with wires and truth; "
-            "got " + ("voxels" if data.dimension == 3 else "images that do not name their events")
+            "training.augmentation.dead_probability: with crossings training.regions hides wires; expected 0"
         )
 
 

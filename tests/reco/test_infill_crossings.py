@@ -8,7 +8,7 @@ import pytest
 from larmlreco.geometry import crossing, detector
 from larmlreco.products import Pixels
 from larmlreco.reco.infill import CandidateSettings, plane_candidates, voxel_candidates
-from larmlreco.reco.infill_crossings import CROSSING_FEATURES, Crossings, neighbours, plane_crossings
+from larmlreco.reco.infill_crossings import CROSSING_FEATURES, Crossings, other_planes, plane_crossings
 
 GEOMETRY = detector("microboone")
 U, V, Y = GEOMETRY.readout_planes
@@ -37,32 +37,49 @@ def random_images(seed, n=60):
     return out
 
 
-def one_by_one(images, plane, dead, tolerance=0.75):
-    """By (column, row): crossing, free crossing, charge, central; every pair of pixels and every dead wire."""
-    first, second = (p for p in (U, V, Y) if p is not plane)
-    a, b, third = (images[p.name] for p in (first, second, plane))
+def one_by_one(images, geometry, tpc, plane, dead, tolerance=0.75):
+    """By (column, row): crossing, free crossing, charge, central; every pair of pixels and every dead wire of a TPC."""
+    readout = geometry.readout_planes_of(tpc)
+    wires = {p.name: next(w for w in p.wire_planes if w.tpc == tpc) for p in readout}
+    seen = {}
+    for p in readout:
+        image, channels = images[p.name], wires[p.name].channels
+        seen[p.name] = [
+            (int(wire), int(image.row[k]), float(image.adc[k]))
+            for k in range(len(image))
+            for wire in np.flatnonzero(channels == p.channels[image.column[k]])
+        ]
+    first, second = (p.name for p in readout if p is not plane)
+    column = np.searchsorted(plane.channels, wires[plane.name].channels)
     pairs = []
-    for i, j in itertools.product(range(len(a)), range(len(b))):
-        if a.row[i] == b.row[j]:
-            y, z, inside = crossing(first.wire_planes[0], a.column[i], second.wire_planes[0], b.column[j])
-            assert inside
-            pairs.append((i, j, float(plane.wire_planes[0].wire_coordinate(y, z))))
-    met = [
-        any(third.row[k] == a.row[i] and abs(third.column[k] - at) <= tolerance for k in range(len(third)))
-        for i, j, at in pairs
+    for one, other in itertools.product(seen[first], seen[second]):
+        y, z, inside = crossing(wires[first], one[0], wires[second], other[0])
+        if one[1] == other[1] and inside:
+            pairs.append((one, other, float(wires[plane.name].wire_coordinate(y, z))))
+    meets = [
+        any(row == one[1] and abs(wire - at) <= tolerance for wire, row, _ in seen[plane.name]) for one, _, at in pairs
     ]
-    n_first = [sum(m for m, pair in zip(met, pairs, strict=True) if pair[0] == i) for i in range(len(a))]
-    n_second = [sum(m for m, pair in zip(met, pairs, strict=True) if pair[1] == j) for j in range(len(b))]
+    met = [pair for pair, meeting in zip(pairs, meets, strict=True) if meeting]
     out = {}
-    for (i, j, at), wire in itertools.product(pairs, np.flatnonzero(dead)):
-        if abs(wire - at) <= tolerance:
-            low, high = sorted([float(a.adc[i]), float(b.adc[j])])
-            free = low / high / ((1 + n_first[i]) * (1 + n_second[j]))
-            out.setdefault((int(wire), int(a.row[i])), []).append((free, low / high, (low + high) / 2, abs(wire - at)))
+    for one, other, at in pairs:
+        low, high = sorted([one[2], other[2]])
+        n = [sum(pair[side] == pixel for pair in met) for side, pixel in ((0, one), (1, other))]
+        for wire in range(max(int(at) - 1, 0), min(int(at) + 3, len(column))):
+            if abs(wire - at) <= tolerance and dead[column[wire]]:
+                values = (low / high / ((1 + n[0]) * (1 + n[1])), low / high, (low + high) / 2, abs(wire - at))
+                out.setdefault((int(column[wire]), one[1]), []).append(values)
     return {
         place: (max(v[1] for v in seen), max(seen)[0], max(seen)[2], any(v[3] <= 0.5 for v in seen))
         for place, seen in out.items()
     }
+
+
+def check(found, expected):
+    assert [tuple(site) for site in found.sites.tolist()] == sorted(expected, key=lambda site: site[::-1])
+    wanted = [expected[tuple(site)] for site in found.sites.tolist()]
+    np.testing.assert_allclose(found.features, [w[:3] for w in wanted], rtol=1e-5)
+    assert found.central.tolist() == [w[3] for w in wanted]
+    assert not found.limited
 
 
 @pytest.mark.parametrize("plane", [U, V, Y])
@@ -75,13 +92,9 @@ def test_crossings_are_those_of_every_pair_of_pixels(plane, seed):
     alive = ~dead[images[plane.name].column]
     seen = images[plane.name]
     images[plane.name] = image(seen.column[alive], seen.row[alive], seen.adc[alive])
-    expected = one_by_one(images, plane, dead)
-    found = plane_crossings(images, GEOMETRY, plane, dead, 40)
+    expected = one_by_one(images, GEOMETRY, 0, plane, dead)
     assert len(expected) > 10
-    assert [tuple(site) for site in found.sites.tolist()] == sorted(expected, key=lambda site: site[::-1])
-    wanted = [expected[tuple(site)] for site in found.sites.tolist()]
-    np.testing.assert_allclose(found.features, [w[:3] for w in wanted], rtol=1e-5)
-    assert found.central.tolist() == [w[3] for w in wanted]
+    check(plane_crossings(images, GEOMETRY, plane, dead, 40), expected)
 
 
 def test_pixels_that_were_filled_in_do_not_cross_and_do_not_meet():
@@ -115,25 +128,43 @@ def test_wires_far_from_live_ones_have_none():
 
 
 def test_neighbours_are_the_planes_that_see_the_same_charge():
-    assert [p.name for p in neighbours(GEOMETRY, V)] == ["U", "Y"]
+    assert [p.name for p in other_planes(GEOMETRY, V)] == ["U", "Y"]
     apa = detector("protodunehd")
-    assert [p.name for p in neighbours(apa, apa.readout_plane("tpc2_W"))] == ["tpc2_U", "tpc2_V"]
+    assert [p.name for p in other_planes(apa, apa.readout_plane("tpc2_W"))] == ["tpc2_U", "tpc2_V"]
 
 
-def test_channels_of_several_wires_cross_on_each_of_them():
-    apa = detector("protodunehd")
-    planes = [apa.readout_plane(f"tpc2_{view}") for view in "UVW"]
+@pytest.mark.parametrize(("name", "tpc", "number"), [("protodunehd", 2, 0), ("protodunehd", 2, 2), ("icarus", 0, 1)])
+def test_wires_that_wrap_or_are_cut_cross_where_they_are(name, tpc, number):
+    geometry = detector(name)
+    planes = geometry.volumes[tpc]
     random = np.random.default_rng(3)
+    images = {}
+    for p in planes:
+        columns = np.sort(random.permutation(p.n_columns)[:80])
+        images[p.name] = image(columns, random.integers(0, 2, 80), random.uniform(10, 200, 80))
+    plane = planes[number]
+    dead = random.random(plane.n_columns) < 0.3
+    alive = ~dead[images[plane.name].column]
+    seen = images[plane.name]
+    images[plane.name] = image(seen.column[alive], seen.row[alive], seen.adc[alive])
+    expected = one_by_one(images, geometry, tpc, plane, dead)
+    assert len(expected) > 100
+    check(plane_crossings(images, geometry, plane, dead, 40), expected)
+
+
+def test_pixels_that_are_left_out_are_told():
+    n = 700
     images = {
-        p.name: image(random.permutation(p.n_columns)[:200], random.integers(0, 2, 200), np.full(200, 50.0))
-        for p in planes
+        "U": image(np.full(n, 1500) + np.arange(n) - 350, np.zeros(n, int), np.full(n, 50.0)),
+        "V": image([1500], [0], [50.0]),
+        "Y": image(NONE, NONE, NONE),
     }
-    dead = np.zeros(planes[0].n_columns, dtype=bool)
-    dead[100:120] = True
-    found = plane_crossings(images, apa, planes[0], dead, 40)
-    assert len(found.sites)
-    assert dead[found.sites[:, 0]].all()
-    assert len(np.unique(found.sites, axis=0)) == len(found.sites)
+    dead = np.zeros(Y.n_columns, dtype=bool)
+    dead[MIDDLE["Y"]] = True
+    assert plane_crossings(images, GEOMETRY, Y, dead, 40).limited
+    settings = CandidateSettings(crossings=True)
+    found = plane_candidates(np.array([[10, 0]]), dead, settings, 10, plane_crossings(images, GEOMETRY, Y, dead, 40))
+    assert found.limited
 
 
 def test_crossings_become_candidates_with_their_features():
@@ -151,7 +182,9 @@ def test_crossings_become_candidates_with_their_features():
     assert all(row == [0, 0, 0] for row in sites.values())
     outside = plane_candidates(np.array([[19, 6]]), dead, settings, 300, far)
     assert (21, 400) not in {tuple(site) for site in outside.sites.tolist()}
-    nothing = plane_candidates(np.zeros((0, 2), dtype=np.int64), dead, settings, 500, far)
+    alone = plane_candidates(np.zeros((0, 2), dtype=np.int64), dead, settings, 500, far)
+    assert alone.sites.tolist() == [[21, 400]]
+    nothing = plane_candidates(np.zeros((0, 2), dtype=np.int64), dead, settings, 500, Crossings.none())
     assert nothing.crossings.shape == (0, 3)
     with pytest.raises(ValueError, match="ask for crossings"):
         plane_candidates(np.array([[19, 6]]), dead, settings)

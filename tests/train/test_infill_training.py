@@ -25,7 +25,7 @@ from larmlreco.train.infill import (
     InfillFigures,
     InfillImage,
     InfillTrainer,
-    Neighbours,
+    OtherPlanes,
     balanced_threshold,
     collate,
     hide,
@@ -145,7 +145,7 @@ def test_the_other_planes_tell_what_a_region_hides() -> None:
     for seed in range(6):
         images = three_planes(seed)
         for image in images:
-            others = Neighbours([other for other in images if other is not image], MICROBOONE)
+            others = OtherPlanes([other for other in images if other is not image], MICROBOONE)
             found = hide(image, RegionSettings(1, 1, 12), settings, np.random.default_rng(seed), others)
             assert found.features.shape[1] == 5
             n = len(found.coords) - len(found.target)
@@ -353,9 +353,14 @@ def test_the_table_names_what_does_not_fit(tmp_path: Path) -> None:
         trainer_of({**table, "candidates": {"value": "one"}}, cpu)
     with pytest.raises(ConfigurationError, match=r"training\.data\.dimension"):
         trainer_of({**table, "data": {**data, "dimension": 4}}, cpu)
-    files = [str(shutil.copy(VOXELS, tmp_path / f"{name}.root")) for name in ("training", "validation")]
-    data = {"dimension": 3, "training": files[:1], "validation": files[1:], "images": {"thin": 0.1}}
-    with pytest.raises(ConfigurationError, match=r"candidates\.crossings: needs the planes of an event .* got voxels"):
-        trainer_of({**table, "data": data, "candidates": {"crossings": True}}, cpu)
-    with pytest.raises(ConfigurationError, match=r"dead_probability: infill has training\.regions for that"):
-        trainer_of({**table, "data": data, "augmentation": {"flip_axes": [0], "dead_probability": 0.5}}, cpu)
+    crossings = {**table, "candidates": {"crossings": True}}
+    with pytest.raises(ConfigurationError, match=r"(?s)crossings: needs the planes .*dimension is 3, voxels"):
+        trainer_of(crossings, cpu)
+    planes = {"training": ["x"], "validation": ["y"]}
+    for more, message in (
+        ({"data": {**planes, "images": "wire"}}, "says that the files hold images"),
+        ({"data": {**planes, "views": ["Y"]}}, r"training\.data\.views lacks U, V"),
+        ({"data": planes, "augmentation": {"dead_probability": 0.5}}, "dead_probability: with crossings"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            trainer_of({**crossings, **more}, cpu)
