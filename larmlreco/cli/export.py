@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("portable", "native"),
         default="portable",
-        help="portable: any libtorch loads it; native: needs the operator library (default: %(default)s)",
+        help="portable: any libtorch loads it, and jobs run its native program where the operator library is; native: "
+        "needs that library (default: %(default)s)",
     )
     parser.add_argument(
         "--from",
