@@ -84,7 +84,7 @@ class FoundCandidates:
     """Candidate ``sites`` (M, D), sorted by their coordinates, distinct, none measured.
 
     ``limited``: some were left out, see :class:`CandidateSettings`; ``lines`` (M, 2), or (M, 0) where they were not
-    asked for: see :func:`larmlreco.reco.infill_lines.line_features`; ``crossings`` (M, 3), or (M, 0): see
+    asked for: see :func:`larmlreco.reco.infill_lines.line_features`; ``crossings`` (M, 8), or (M, 0): see
     :class:`larmlreco.reco.infill_crossings.Crossings`, 0 where nothing crosses.
     """
 
@@ -144,7 +144,7 @@ def infill_features(
         values = (random or np.random.default_rng(0)).choice(measured, n_candidates)
     flag = np.repeat(np.array([0, 1], dtype=np.float32), [len(measured), n_candidates])
     crossings = found.crossings.copy()
-    crossings[:, 2:] = np.log10(1 + charge_scale * np.maximum(crossings[:, 2:], 0))
+    crossings[:, -1:] = np.log10(1 + charge_scale * np.maximum(crossings[:, -1:], 0))
     more = np.column_stack([found.lines, crossings])
     more = np.concatenate([np.zeros((len(measured), more.shape[1]), dtype=np.float32), more])
     return np.column_stack([np.concatenate([measured, values]), flag, more])

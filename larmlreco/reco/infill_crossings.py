@@ -13,30 +13,45 @@ import numpy.typing as npt
 
 from larmlreco.geometry import Detector, ReadoutPlane
 from larmlreco.products import Pixels
-from larmlreco.reco.candidates import N_PLANES, PlanePixels, any_near, crossing_pairs, place_key, plane_pixels
+from larmlreco.reco.candidates import N_PLANES, PlanePixels, crossing_pairs, place_key, plane_pixels
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-CROSSING_FEATURES: tuple[str, ...] = ("crossing", "free_crossing", "crossing_charge")
+CROSSING_FEATURES: tuple[str, ...] = (
+    "crossing",
+    "overlap",
+    "crossings",
+    "explained_less",
+    "explained_more",
+    "choices_less",
+    "choices_more",
+    "crossing_charge",
+)
 """Columns of :attr:`Crossings.features`."""
 
 _TOLERANCE = 0.75  # wires between a crossing and a wire for which it counts, that of LArFlow's candidates
 _NEAREST = 0.5
+_PULSE = (-2, -1, 0, 1, 2)  # rows around a pixel, on its wire
+_CORE = slice(1, 4)  # the three in the middle
 
 
 @dataclass(frozen=True)
 class Crossings:
     """Places on dead wires of a plane where pixels of the other two cross: ``sites`` (K, 2), column and row, distinct.
 
-    ``features`` (K, 3): ``crossing``: the smaller over the larger charge of the two pixels of a pair, of the pair for
-    which that is largest; ``free_crossing``: that over 1 + n for either pixel, n: its crossings that meet charge on
-    this plane (in a TPC, and of a channel that reads several wires, on one of them), of the pair for which it is
-    largest, since charge that has a place already is rather not here too; and the mean charge (ADC) of the two pixels
-    of the latter pair. ``central`` (K,): a pair crosses at most half a wire from here. ``limited``: pixels were left
-    out, see :class:`larmlreco.reco.candidates.CandidateSettings`.
+    A pixel's pulse is the charge of its wire in five rows around it. ``features`` (K, 8): ``crossing``: how alike the
+    pulses of the two pixels of a pair are, of the pair for which that is largest (then, the charge), as the cosine of
+    the angle between them; ``overlap``: the largest ratio, of a pair, of what the three rows in the middle of both
+    pulses share to what either holds; ``crossings``: log10(1 + n) of the number n of pairs here. Of the two pixels of
+    the first pair, for each the smaller value before the larger: ``explained``: the largest ratio of what the pulses of
+    the two and of a pixel of this plane on which the two cross share to what any of the three holds, since charge that
+    has a place already is rather not here too, 0: no such pixel; ``choices``: log10(1 + n) of the number n of its
+    crossings (in a TPC, and of a channel that reads several wires, on one of them). ``crossing_charge`` (ADC): the mean
+    of both. ``central`` (K,): a pair crosses at most half a wire from here. ``limited``: pixels were left out, see
+    :class:`larmlreco.reco.candidates.CandidateSettings`.
     """
 
     sites: Int64
@@ -74,17 +89,20 @@ def plane_crossings(
         rows, pairs = crossing_pairs(pixels, third)
         limited |= len(rows) > 0
         parts += _on_columns(pixels, third, pairs, detector, wanted)
-    met = _Pairs.concatenate(parts)
-    if not len(met.column):
+    parts = [part for part in parts if len(part.row)]
+    if not parts:
         return replace(Crossings.none(), limited=limited)
+    met = _Pairs.concatenate(parts)
     key = place_key(met.row, met.column)
-    order = np.lexsort((met.charge, -met.free, key))
-    met = met.take(order)
-    first = np.flatnonzero(np.diff(key[order], prepend=-1))
-    balance = np.maximum.reduceat(met.balance, first)
+    met = met.take(np.lexsort((-met.charge, -np.round(met.likeness, 6), key)))
+    first = np.flatnonzero(np.diff(place_key(met.row, met.column), prepend=-1))
+    overlap = np.maximum.reduceat(met.overlap, first)
+    n = np.diff(first, append=len(met.row))
+    best = met.take(first)
+    columns = (best.likeness, overlap, np.log10(1 + n), best.explained, np.log10(1 + best.choices), best.charge)
     return Crossings(
-        np.column_stack([met.column, met.row])[first],
-        np.column_stack([balance, met.free[first], met.charge[first]]).astype(np.float32),
+        np.column_stack([best.column, best.row]),
+        np.column_stack(columns).astype(np.float32),
         np.logical_or.reduceat(met.central, first),
         limited,
     )
@@ -92,12 +110,14 @@ def plane_crossings(
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Pairs (K,) of pixels and a dead column that they cross on, see :class:`Crossings`."""
+    """Pairs (K,) of pixels and a dead column that they cross on, see :class:`Crossings`; two values (K, 2) for both."""
 
     column: Int64
     row: Int64
-    balance: Float64
-    free: Float64
+    likeness: Float64
+    overlap: Float64
+    explained: Float64
+    choices: Float64
     charge: Float64
     central: Bools
 
@@ -106,8 +126,8 @@ class _Pairs:
 
     @classmethod
     def concatenate(cls, parts: Sequence["_Pairs"]) -> "_Pairs":
-        none = cls(*(np.zeros(0, kind) for kind in (np.int64, np.int64, float, float, float, np.bool_)))
-        return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in (none, *parts)]) for f in fields(cls)})
+        """All pairs of some parts, at least one."""
+        return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
 
 
 def _volumes(detector: Detector, plane: ReadoutPlane) -> dict[int, tuple[ReadoutPlane, ...]]:
@@ -142,23 +162,44 @@ def _on_columns(
     other = pixels[third]
     left, right = (p for number, p in enumerate(pixels) if number != third)
     column_of_wire = detector.channel_column[other.plane.channels]
+    pulses = [_pulses(p) for p in (left, right, other)]
     for a, b, wire in pairs:
         row = left.row[a]
-        met = any_near(other, row, wire, _TOLERANCE)
-        taken = [np.bincount(side[met], minlength=len(p.row)) for side, p in ((a, left), (b, right))]
         lowest = np.ceil(wire - _TOLERANCE).astype(np.int64)
-        for offset in range(int(np.floor(2 * _TOLERANCE)) + 1):
-            place = lowest + offset
-            inside = np.flatnonzero((place <= wire + _TOLERANCE) & (place >= 0) & (place < other.plane.n_wires))
+        near = [(lowest + offset, lowest + offset <= wire + _TOLERANCE) for offset in range(int(2 * _TOLERANCE) + 1)]
+        explained = [np.zeros(len(p.row)) for p in (left, right)]
+        for place, good in near:
+            found = np.where(good, other.find(row, np.maximum(place, -1)), -1)
+            here = np.flatnonzero(found >= 0)
+            shared = _shared(pulses[0][a[here]], pulses[1][b[here]], pulses[2][found[here]])
+            np.maximum.at(explained[0], a[here], shared)
+            np.maximum.at(explained[1], b[here], shared)
+        choices = [np.bincount(side, minlength=len(p.row)) for side, p in ((a, left), (b, right))]
+        for place, good in near:
+            inside = np.flatnonzero(good & (place >= 0) & (place < other.plane.n_wires))
             here = inside[wanted[column_of_wire[place[inside]]]]
             i, j = a[here], b[here]
-            charges = left.charge[i], right.charge[j]
-            balance = np.clip(np.minimum(*charges) / np.maximum(np.maximum(*charges), 1e-9), 0.0, 1.0)
+            one, two = pulses[0][i], pulses[1][j]
+            length = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
             yield _Pairs(
                 column_of_wire[place[here]],
                 row[here],
-                balance,
-                balance / ((1 + taken[0][i]) * (1 + taken[1][j])),
-                (charges[0] + charges[1]) / 2,
+                (one * two).sum(axis=1) / np.maximum(length, 1e-9),
+                _shared(one[:, _CORE], two[:, _CORE]),
+                np.sort(np.column_stack([explained[0][i], explained[1][j]]), axis=1),
+                np.sort(np.column_stack([choices[0][i], choices[1][j]]), axis=1),
+                (left.charge[i] + right.charge[j]) / 2,
                 np.abs(place[here] - wire[here]) <= _NEAREST,
             )
+
+
+def _pulses(pixels: PlanePixels) -> Float64:
+    """Charge (M, 5) of the wire of each pixel in the rows around it, 0 where there is none."""
+    charge = np.append(np.maximum(pixels.charge, 0.0), 0.0)
+    return np.column_stack([charge[pixels.find(pixels.row + step, pixels.wire)] for step in _PULSE])
+
+
+def _shared(*pulses: Float64) -> Float64:
+    """What pulses (K, S) share, over what any of them holds (K,)."""
+    least, most = np.minimum.reduce(pulses).sum(axis=1), np.maximum.reduce(pulses).sum(axis=1)
+    return np.asarray(least / np.maximum(most, 1e-9))

@@ -23,7 +23,12 @@ from larmlreco.train.processes import Processes
 
 TASK = "infill"
 
-_UNITS = {"is_candidate": "flag", "crossing": "ratio", "free_crossing": "ratio", "crossing_charge": "log10(1 + ADC)"}
+_UNITS = {
+    "is_candidate": "flag",
+    **dict.fromkeys(("crossing", "overlap", "explained_less", "explained_more"), "ratio"),
+    **dict.fromkeys(("crossings", "choices_less", "choices_more"), "log10(1 + count)"),
+    "crossing_charge": "log10(1 + ADC)",
+}
 """Units of features; lengths are in sites."""
 
 NARROW = 3.0

@@ -14,6 +14,7 @@ from larmlreco.reco.infill import (
     plane_candidates,
     voxel_candidates,
 )
+from larmlreco.reco.infill_crossings import CROSSING_FEATURES
 
 ALONE = CandidateSettings(reach=0, partners=0, extension=0, halo=2)
 
@@ -144,7 +145,7 @@ def test_empty_images_single_sites_and_wrong_shapes() -> None:
 def test_features_say_what_is_measured() -> None:
     def some(n: int, n_lines: int = 0, n_crossings: int = 0) -> FoundCandidates:
         lines, crossings = (np.full((n, width), 0.5, dtype=np.float32) for width in (n_lines, n_crossings))
-        crossings[:, 2:] = 49.5
+        crossings[:, -1:] = 49.5
         return FoundCandidates(np.zeros((n, 3), dtype=np.int64), False, lines, crossings)
 
     features = infill_features([3.0, 4.0], some(2))
@@ -159,4 +160,4 @@ def test_features_say_what_is_measured() -> None:
     scaled = infill_features([3.0], some(1, 2, 3), charge_scale=2.0)
     np.testing.assert_allclose(scaled, [[6, 0, 0, 0, 0, 0, 0], [0, 1, 0.5, 0.5, 0.5, 0.5, 2]], rtol=1e-6)
     names = CandidateSettings(lines=True, crossings=True).features
-    assert names[4:] == ("crossing", "free_crossing", "crossing_charge")
+    assert names[4:] == CROSSING_FEATURES

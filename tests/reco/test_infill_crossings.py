@@ -37,48 +37,72 @@ def random_images(seed, n=60):
     return out
 
 
+def pulse(charges, wire, row):
+    return np.array([charges.get((wire, row + step), 0.0) for step in range(-2, 3)])
+
+
+def shared(*pulses):
+    return sum(map(min, zip(*pulses, strict=True))) / sum(map(max, zip(*pulses, strict=True)))
+
+
 def one_by_one(images, geometry, tpc, plane, dead, tolerance=0.75):
-    """By (column, row): crossing, free crossing, charge, central; every pair of pixels and every dead wire of a TPC."""
+    """By (column, row): features and whether central; every pair of pixels and every dead wire of a TPC."""
     readout = geometry.readout_planes_of(tpc)
     wires = {p.name: next(w for w in p.wire_planes if w.tpc == tpc) for p in readout}
-    seen = {}
+    charges = {}
     for p in readout:
         image, channels = images[p.name], wires[p.name].channels
-        seen[p.name] = [
-            (int(wire), int(image.row[k]), float(image.adc[k]))
+        charges[p.name] = {
+            (int(wire), int(image.row[k])): float(image.adc[k])
             for k in range(len(image))
             for wire in np.flatnonzero(channels == p.channels[image.column[k]])
-        ]
-    first, second = (p.name for p in readout if p is not plane)
+        }
+    first, second = (charges[p.name] for p in readout if p is not plane)
+    names = [p.name for p in readout if p is not plane]
     column = np.searchsorted(plane.channels, wires[plane.name].channels)
     pairs = []
-    for one, other in itertools.product(seen[first], seen[second]):
-        y, z, inside = crossing(wires[first], one[0], wires[second], other[0])
-        if one[1] == other[1] and inside:
-            pairs.append((one, other, float(wires[plane.name].wire_coordinate(y, z))))
-    meets = [
-        any(row == one[1] and abs(wire - at) <= tolerance for wire, row, _ in seen[plane.name]) for one, _, at in pairs
-    ]
-    met = [pair for pair, meeting in zip(pairs, meets, strict=True) if meeting]
+    for one, other in itertools.product(first, second):
+        if one[1] == other[1]:
+            y, z, inside = crossing(wires[names[0]], one[0], wires[names[1]], other[0])
+            if inside:
+                pairs.append((one, other, float(wires[plane.name].wire_coordinate(y, z))))
+    explained, choices = {}, {}
+    for one, other, at in pairs:
+        for side, pixel in enumerate((one, other)):
+            choices[side, pixel] = choices.get((side, pixel), 0) + 1
+        for wire in range(int(at) - 1, int(at) + 3):
+            if abs(wire - at) <= tolerance and (wire, one[1]) in charges[plane.name]:
+                value = shared(pulse(first, *one), pulse(second, *other), pulse(charges[plane.name], wire, one[1]))
+                for side, pixel in enumerate((one, other)):
+                    explained[side, pixel] = max(explained.get((side, pixel), 0.0), value)
     out = {}
     for one, other, at in pairs:
-        low, high = sorted([one[2], other[2]])
-        n = [sum(pair[side] == pixel for pair in met) for side, pixel in ((0, one), (1, other))]
         for wire in range(max(int(at) - 1, 0), min(int(at) + 3, len(column))):
             if abs(wire - at) <= tolerance and dead[column[wire]]:
-                values = (low / high / ((1 + n[0]) * (1 + n[1])), low / high, (low + high) / 2, abs(wire - at))
+                p, q = pulse(first, *one), pulse(second, *other)
+                sides = ((0, one), (1, other))
+                values = (
+                    float(p @ q / np.sqrt((p @ p) * (q @ q))),
+                    shared(p[1:4], q[1:4]),
+                    sorted(explained.get(side, 0.0) for side in sides),
+                    sorted(np.log10(1 + choices[side]) for side in sides),
+                    (first[one] + second[other]) / 2,
+                    abs(wire - at) <= 0.5,
+                )
                 out.setdefault((int(column[wire]), one[1]), []).append(values)
-    return {
-        place: (max(v[1] for v in seen), max(seen)[0], max(seen)[2], any(v[3] <= 0.5 for v in seen))
-        for place, seen in out.items()
-    }
+    expected = {}
+    for place, seen in out.items():
+        best = max(seen, key=lambda v: (round(v[0], 6), v[4]))
+        features = [best[0], max(v[1] for v in seen), np.log10(1 + len(seen)), *best[2], *best[3], best[4]]
+        expected[place] = features, any(v[5] for v in seen)
+    return expected
 
 
 def check(found, expected):
     assert [tuple(site) for site in found.sites.tolist()] == sorted(expected, key=lambda site: site[::-1])
     wanted = [expected[tuple(site)] for site in found.sites.tolist()]
-    np.testing.assert_allclose(found.features, [w[:3] for w in wanted], rtol=1e-5)
-    assert found.central.tolist() == [w[3] for w in wanted]
+    np.testing.assert_allclose(found.features, [features for features, _ in wanted], rtol=1e-5)
+    assert found.central.tolist() == [central for _, central in wanted]
     assert not found.limited
 
 
@@ -170,22 +194,22 @@ def test_pixels_that_are_left_out_are_told():
 def test_crossings_become_candidates_with_their_features():
     dead = np.zeros(50, dtype=bool)
     dead[20:24] = True
-    far = Crossings(
-        np.array([[21, 400], [22, 7]]), np.array([[0.5, 0.25, 99], [0.9, 0.9, 9]], np.float32), np.array([True, False])
-    )
+    few, more = np.full((2, 8), 0.25, np.float32), np.array([0.5, 99])
+    few[0, [0, 7]] = more
+    far = Crossings(np.array([[21, 400], [22, 7]]), few, np.array([True, False]))
     settings = CandidateSettings(halo=1, crossings=True)
     found = plane_candidates(np.array([[19, 6], [10, 300]]), dead, settings, 500, far)
     sites = {tuple(site): row.tolist() for site, row in zip(found.sites.tolist(), found.crossings, strict=True)}
-    assert sites.pop((21, 400)) == [0.5, 0.25, 99]
+    assert sites.pop((21, 400)) == [0.5, *[0.25] * 6, 99]
     assert (22, 7) not in sites  # it is not central, and no charge of this plane reaches it
     assert set(sites) == {(20, 5), (20, 6), (20, 7)}
-    assert all(row == [0, 0, 0] for row in sites.values())
+    assert all(row == [0] * 8 for row in sites.values())
     outside = plane_candidates(np.array([[19, 6]]), dead, settings, 300, far)
     assert (21, 400) not in {tuple(site) for site in outside.sites.tolist()}
     alone = plane_candidates(np.zeros((0, 2), dtype=np.int64), dead, settings, 500, far)
     assert alone.sites.tolist() == [[21, 400]]
     nothing = plane_candidates(np.zeros((0, 2), dtype=np.int64), dead, settings, 500, Crossings.none())
-    assert nothing.crossings.shape == (0, 3)
+    assert nothing.crossings.shape == (0, 8)
     with pytest.raises(ValueError, match="ask for crossings"):
         plane_candidates(np.array([[19, 6]]), dead, settings)
     with pytest.raises(ValueError, match="voxels have none"):
