@@ -114,10 +114,10 @@ class _Pairs:
 
     column: Int64
     row: Int64
-    likeness: Float64
-    overlap: Float64
-    explained: Float64
-    choices: Float64
+    likeness: Float32
+    overlap: Float32
+    explained: Float32
+    choices: Int64
     charge: Float64
     central: Bools
 
@@ -167,11 +167,11 @@ def _on_columns(
         row = left.row[a]
         lowest = np.ceil(wire - _TOLERANCE).astype(np.int64)
         near = [(lowest + offset, lowest + offset <= wire + _TOLERANCE) for offset in range(int(2 * _TOLERANCE) + 1)]
-        explained = [np.zeros(len(p.row)) for p in (left, right)]
+        explained = [np.zeros(len(p.row), dtype=np.float32) for p in (left, right)]
         for place, good in near:
             found = np.where(good, other.find(row, np.maximum(place, -1)), -1)
             here = np.flatnonzero(found >= 0)
-            shared = _shared(pulses[0][a[here]], pulses[1][b[here]], pulses[2][found[here]])
+            shared = _shared(pulses[0][:, a[here]], pulses[1][:, b[here]], pulses[2][:, found[here]])
             np.maximum.at(explained[0], a[here], shared)
             np.maximum.at(explained[1], b[here], shared)
         choices = [np.bincount(side, minlength=len(p.row)) for side, p in ((a, left), (b, right))]
@@ -179,13 +179,13 @@ def _on_columns(
             inside = np.flatnonzero(good & (place >= 0) & (place < other.plane.n_wires))
             here = inside[wanted[column_of_wire[place[inside]]]]
             i, j = a[here], b[here]
-            one, two = pulses[0][i], pulses[1][j]
-            length = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
+            one, two = pulses[0][:, i], pulses[1][:, j]
+            length = np.sqrt((one * one).sum(axis=0) * (two * two).sum(axis=0))
             yield _Pairs(
                 column_of_wire[place[here]],
                 row[here],
-                (one * two).sum(axis=1) / np.maximum(length, 1e-9),
-                _shared(one[:, _CORE], two[:, _CORE]),
+                (one * two).sum(axis=0) / np.maximum(length, 1e-9),
+                _shared(one[_CORE], two[_CORE]),
                 np.sort(np.column_stack([explained[0][i], explained[1][j]]), axis=1),
                 np.sort(np.column_stack([choices[0][i], choices[1][j]]), axis=1),
                 (left.charge[i] + right.charge[j]) / 2,
@@ -193,13 +193,13 @@ def _on_columns(
             )
 
 
-def _pulses(pixels: PlanePixels) -> Float64:
-    """Charge (M, 5) of the wire of each pixel in the rows around it, 0 where there is none."""
-    charge = np.append(np.maximum(pixels.charge, 0.0), 0.0)
-    return np.column_stack([charge[pixels.find(pixels.row + step, pixels.wire)] for step in _PULSE])
+def _pulses(pixels: PlanePixels) -> Float32:
+    """Charge (5, M) of the wire of each pixel in the rows around it, 0 where there is none."""
+    charge = np.append(np.maximum(pixels.charge, 0.0), 0.0).astype(np.float32)
+    return np.stack([charge[pixels.find(pixels.row + step, pixels.wire)] for step in _PULSE])
 
 
-def _shared(*pulses: Float64) -> Float64:
-    """What pulses (K, S) share, over what any of them holds (K,)."""
-    least, most = np.minimum.reduce(pulses).sum(axis=1), np.maximum.reduce(pulses).sum(axis=1)
+def _shared(*pulses: Float32) -> Float32:
+    """What pulses (S, K) share, over what any of them holds (K,)."""
+    least, most = np.minimum.reduce(pulses).sum(axis=0), np.maximum.reduce(pulses).sum(axis=0)
     return np.asarray(least / np.maximum(most, 1e-9))
