@@ -102,12 +102,19 @@ class DeadRegionInfill(Producer):
         self._load(config, context)
         tag = config.input
         kind: type[Pixels | Voxels] = Pixels if self._planes else Voxels
-        self._images = {name: self.consumes(kind, InputTag(tag.label, name, tag.process)) for name in names}
+        facts: dict[str, Any] = self._archive.voxel_facts()
+        if self._planes:
+            facts = {"detector": config.detector, **self._archive.image_facts(config.charge_scale)}
+
+        def images_of(name: str) -> InputTag:
+            return self.consumes(kind, InputTag(tag.label, name, tag.process), facts=facts)
+
+        self._images = {name: images_of(name) for name in names}
         self._others = {}
         for plane in self._planes.values() if self._settings.crossings else ():
             for other in other_planes(self._detector, plane):
                 if other.name not in self._images:
-                    self._others[other.name] = self.consumes(Pixels, InputTag(tag.label, other.name, tag.process))
+                    self._others[other.name] = images_of(other.name)
         self._status, self._regions = status_input(self, config), None
         if config.regions is not None:
             self._regions = self.consumes(DeadRegions, config.regions)
@@ -124,7 +131,7 @@ class DeadRegionInfill(Producer):
         self._filled, self._merged = {}, {}
         for name in names:
             self._filled[name] = self.produces(InfilledPixels if self._planes else InfilledVoxels, name)
-            self._merged[name] = self.produces(kind, name)
+            self._merged[name] = self.produces(kind, name, facts=facts)
             self.produces(Assns, name)
 
     def _prepare_planes(self, config: Parameters, context: ModuleContext) -> None:

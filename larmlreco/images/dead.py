@@ -35,7 +35,7 @@ class DeadChannelFinder:
 
     They are ``known`` (N,) and those of the event's status. Without a status, with ``silent_is_dead``, those are added
     that are silent in the event, see :func:`silent_channels`. ``expected`` is the name of the status that events should
-    hold, or ``None``; that one holds none is said once.
+    hold, or ``None``. What stands for a status is said once: a warning where one was expected, else for information.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class DeadChannelFinder:
         self._longest = longest_silent
         self._log = log
         self._expected = expected
+        self._said = False
 
     def find(self, status: ChannelStatus | None, images: Iterable[tuple[Pixels, ReadoutPlane]] = ()) -> Int64:
         """Dead channels (N,), rising, of an event with this status and these images of planes."""
@@ -58,10 +59,18 @@ class DeadChannelFinder:
         if status is not None:
             parts.append(dead_channels(status))
         else:
-            if self._expected is not None:
-                instead = "silent wires are taken as dead" if self._silent_is_dead else "all others are taken as alive"
-                self._log.warning("there is no status of channels %s; %s", self._expected, instead)
-                self._expected = None
+            if not self._said:
+                self._say_what_stands_for_it()
             if self._silent_is_dead:
                 parts += [silent_channels(pixels, readout, self._longest) for pixels, readout in images]
         return np.unique(np.concatenate(parts))
+
+    def _say_what_stands_for_it(self) -> None:
+        self._said = True
+        instead = "silent wires are taken as dead" if self._silent_is_dead else "all others are taken as alive"
+        if self._silent_is_dead and self._longest:
+            instead += f" in runs of up to {self._longest}"
+        if self._expected is not None:
+            self._log.warning("there is no status of channels %s; %s", self._expected, instead)
+        elif self._silent_is_dead:
+            self._log.info("no status of channels is configured; %s", instead)

@@ -37,13 +37,14 @@ NO_HITS = Hits.from_columns({name: np.zeros(0) for name in Hits.columns()})
 
 @cache
 def muon(dead_plane: int = -1) -> Wires:
-    """Wires of a straight track of 2.1 MeV/cm."""
+    """Wires of a straight track of 2.1 MeV/cm, with fluctuations as a thin layer has them."""
     along = np.arange(0.05, LENGTH, 0.1)
     x, y, z = (START + along[:, np.newaxis] * DIRECTION).T
     n = len(along)
-    electrons = recombined_electrons(np.full(n, 0.21), np.full(n, 0.1), UBOONE.electric_field)
+    energy = 0.17 + np.random.default_rng(2).exponential(0.04, n)
+    electrons = recombined_electrons(energy, np.full(n, 0.1), UBOONE.electric_field)
     steps = TrueSteps.from_columns(
-        {"x": x, "y": y, "z": z, "t": np.zeros(n), "de": np.full(n, 0.21), "dx": np.full(n, 0.1)}
+        {"x": x, "y": y, "z": z, "t": np.zeros(n), "de": energy, "dx": np.full(n, 0.1)}
         | {"electrons": electrons, "tick": UBOONE.x_to_tick(x), "particle": np.ones(n)}
     )
     random, settings = np.random.default_rng(1), ReadoutSettings()

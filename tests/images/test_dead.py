@@ -56,4 +56,12 @@ def test_a_status_rules_and_its_absence_is_said_once(caplog: pytest.LogCaptureFi
     assert [r.message for r in caplog.records] == [
         "there is no status of channels chstatus; silent wires are taken as dead"
     ]
-    assert DeadChannelFinder([], silent_is_dead=False, log=LOG).find(None, images).tolist() == []
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        assert DeadChannelFinder([], silent_is_dead=False, log=LOG).find(None, images).tolist() == []
+        finder = DeadChannelFinder([], silent_is_dead=True, log=LOG, longest_silent=32)
+        for _ in range(2):
+            finder.find(None, images)
+    assert [(r.levelname, r.message) for r in caplog.records] == [
+        ("INFO", "no status of channels is configured; silent wires are taken as dead in runs of up to 32")
+    ]

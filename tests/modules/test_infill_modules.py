@@ -244,6 +244,20 @@ def test_without_a_status_narrow_silent_runs_are_dead(planes_archive: str, caplo
     assert places(alive.get(Pixels, "Y")) == places(track())
 
 
+def test_what_images_must_be_is_said_before_the_first_event(planes_archive: str, voxels_archive: str) -> None:
+    planes = planes_harness(planes_archive, charge_scale=0.5).module
+    voxels = ModuleHarness(
+        DeadRegionInfill,
+        {"archive": voxels_archive, "input_type": "Voxels", "regions": "dead", "detector": "liquid_argon"},
+    ).module
+    for module, kind, facts in (
+        (planes, "Pixels", {"detector": "microboone", "rebin": 6.0, "threshold": 20.0}),
+        (voxels, "Voxels", {"pitch": 0.3}),
+    ):
+        assert [dict(read.facts) for read in module.declared_consumes if read.type == kind] == [facts]
+        assert [dict(put.facts) for put in module.declared_produces if put.key.type == kind] == [facts]
+
+
 def test_a_plane_of_which_everything_is_dead(planes_archive: str, caplog: pytest.LogCaptureFixture) -> None:
     status = status_of(*(COLLECTION_FIRST + np.arange(3456)))
     tested = planes_harness(planes_archive, channel_status="chstatus")
