@@ -3,7 +3,8 @@
 A network says which candidates are active and with what energy (LArDRIP; MicroBooNE's sparse infill), so candidates
 must hold the truth and stay few. Taken are the dead sites of three kinds: next to measured charge; on straight lines
 between measured charge at the borders of a dead region; and in cones that continue the charge at a border, for what
-ends inside. The number of candidates so grows with the charge at the borders, not with the size of the dead region.
+ends inside; and on planes, where it is asked for, those where pixels of the other planes cross. The number of
+candidates so grows with the charge at the borders and on the other planes, not with the size of the dead region.
 """
 
 from collections.abc import Mapping
