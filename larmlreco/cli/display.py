@@ -27,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="file to write: .html, .png, .pdf or .svg")
     parser.add_argument("--images", metavar="LABEL", help="module label of the images, where several modules made some")
     parser.add_argument(
-        "--layers", metavar="NAMES", help="draw only layers whose names begin so, for example charge,pixel,true"
+        "--layers",
+        metavar="NAMES",
+        help="draw only layers whose names begin so, for example charge,pixel,true; points also by what colours them: "
+        '"voxels by class"',
     )
     parser.add_argument("--detector", metavar="NAME", help="detector of a file that holds wires or hits but no images")
 

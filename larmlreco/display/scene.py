@@ -203,6 +203,7 @@ def scene_of(
 ) -> Scene:
     """All that can be drawn of an event, or the layers and points whose names begin with one of ``wanted``.
 
+    Points may be asked for by what colours them, as in ``voxels by class``; then they have nothing else.
     ``label`` chooses among the images of several modules; ``detector_name`` is needed for files without images.
     Raises ``InputError`` for an event without drawable products, naming those it has, ``ConfigurationError`` for an
     unknown label, detector or layer.
@@ -218,13 +219,15 @@ def scene_of(
         )
     layers = tuple(layer for make in LAYERS for layer in make(event)) if has_planes else ()
     clouds = (*voxel_clouds(event), *clouds_of(event))
-    names = [*(layer.name for layer in layers), *(cloud.name for cloud in clouds)]
+    painted = {f"{c.name} by {paint.name}": replace(c, paints=(paint,)) for c in clouds for paint in c.paints}
+    names = [*(layer.name for layer in layers), *(cloud.name for cloud in clouds), *painted]
     for name in wanted:
         if not any(there.startswith(name) for there in names):
             raise ConfigurationError(f"the event has no layer {name!r} to draw; {valid_choices(name, names)}")
     if wanted:
         layers = tuple(layer for layer in layers if layer.name.startswith(tuple(wanted))) or layers[:1]
-        clouds = tuple(cloud for cloud in clouds if cloud.name.startswith(tuple(wanted)))
+        whole = tuple(cloud for cloud in clouds if cloud.name.startswith(tuple(wanted)))
+        clouds = (*whole, *(painted[name] for name in wanted if name in painted))
     run, subrun, number = reader.event_ids[entry]
     made = " > ".join(process.name for process in reader.process_history)
     mine = event.detector if has_planes else None

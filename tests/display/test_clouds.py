@@ -147,6 +147,11 @@ def test_points_can_be_asked_for_alone(tmp_path: Path) -> None:
     only = scene_of(reader, 0, wanted=("points",))
     assert ([layer.name for layer in only.layers], len(only.clouds)) == (["charge"], 1)
     assert scene_of(reader, 0, wanted=("charge",)).clouds == ()
+    cloud = only.clouds[0]
+    for paint in cloud.paints:
+        (coloured,) = scene_of(reader, 0, wanted=(f"{cloud.name} by {paint.name}",)).clouds
+        assert [p.name for p in coloured.paints] == [paint.name]
+        assert np.array_equal(coloured.x, cloud.x)
     reader.close()
     whole, part = tmp_path / "whole.png", tmp_path / "part.png"
     assert main(["display", str(path), "-o", str(whole)]) == 0
