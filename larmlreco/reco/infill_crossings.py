@@ -89,22 +89,13 @@ def plane_crossings(
         rows, pairs = crossing_pairs(pixels, third)
         limited |= len(rows) > 0
         parts += _on_columns(pixels, third, pairs, detector, wanted)
-    parts = [part for part in parts if len(part.row)]
     if not parts:
         return replace(Crossings.none(), limited=limited)
-    met = _Pairs.concatenate(parts)
-    key = place_key(met.row, met.column)
-    met = met.take(np.lexsort((-met.charge, -np.round(met.likeness, 6), key)))
-    first = np.flatnonzero(np.diff(place_key(met.row, met.column), prepend=-1))
-    overlap = np.maximum.reduceat(met.overlap, first)
-    n = np.diff(first, append=len(met.row))
-    best = met.take(first)
-    columns = (best.likeness, overlap, np.log10(1 + n), best.explained, np.log10(1 + best.choices), best.charge)
+    best = _Pairs.concatenate(parts).by_site()
+    n, choices = np.log10(1 + best.n), np.log10(1 + best.choices)
+    columns = (best.likeness, best.overlap, n, best.explained, choices, best.charge)
     return Crossings(
-        np.column_stack([best.column, best.row]),
-        np.column_stack(columns).astype(np.float32),
-        np.logical_or.reduceat(met.central, first),
-        limited,
+        np.column_stack([best.column, best.row]), np.column_stack(columns).astype(np.float32), best.central, limited
     )
 
 
@@ -120,9 +111,26 @@ class _Pairs:
     choices: Int64
     charge: Float64
     central: Bools
+    n: Int64
 
     def take(self, rows: Int64) -> "_Pairs":
         return _Pairs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def by_site(self) -> "_Pairs":
+        """The best pair of each site, ordered by row, then column, with the sum of ``n``, the largest ``overlap``, and
+        whether one is central.
+        """
+        if not len(self.row):
+            return self
+        key = place_key(self.row, self.column)
+        order = np.lexsort((-self.charge, -np.round(self.likeness, 6), key))
+        first = np.flatnonzero(np.diff(key[order], prepend=-1))
+        return replace(
+            self.take(order[first]),
+            overlap=np.maximum.reduceat(self.overlap[order], first),
+            n=np.add.reduceat(self.n[order], first),
+            central=np.logical_or.reduceat(self.central[order], first),
+        )
 
     @classmethod
     def concatenate(cls, parts: Sequence["_Pairs"]) -> "_Pairs":
@@ -158,7 +166,9 @@ def _on_columns(
     detector: Detector,
     wanted: Bools,
 ) -> Iterator[_Pairs]:
-    """Those of the pairs of a TPC that cross on the wanted columns (columns,) of the third plane, some at a time."""
+    """The best of the pairs of a TPC that cross on the wanted columns (columns,) of the third plane, some rows at a
+    time; see :meth:`_Pairs.by_site`.
+    """
     other = pixels[third]
     left, right = (p for number, p in enumerate(pixels) if number != third)
     column_of_wire = detector.channel_column[other.plane.channels]
@@ -175,13 +185,14 @@ def _on_columns(
             np.maximum.at(explained[0], a[here], shared)
             np.maximum.at(explained[1], b[here], shared)
         choices = [np.bincount(side, minlength=len(p.row)) for side, p in ((a, left), (b, right))]
+        on_columns = []
         for place, good in near:
             inside = np.flatnonzero(good & (place >= 0) & (place < other.plane.n_wires))
             here = inside[wanted[column_of_wire[place[inside]]]]
             i, j = a[here], b[here]
             one, two = pulses[0][:, i], pulses[1][:, j]
             length = np.sqrt((one * one).sum(axis=0) * (two * two).sum(axis=0))
-            yield _Pairs(
+            found_here = _Pairs(
                 column_of_wire[place[here]],
                 row[here],
                 (one * two).sum(axis=0) / np.maximum(length, 1e-9),
@@ -190,7 +201,10 @@ def _on_columns(
                 np.sort(np.column_stack([choices[0][i], choices[1][j]]), axis=1),
                 (left.charge[i] + right.charge[j]) / 2,
                 np.abs(place[here] - wire[here]) <= _NEAREST,
+                np.ones(len(here), dtype=np.int64),
             )
+            on_columns.append(found_here)
+        yield _Pairs.concatenate(on_columns).by_site()
 
 
 def _pulses(pixels: PlanePixels) -> Float32:
