@@ -135,7 +135,7 @@ def test_too_little_memory_is_named(archive, path):
         def __call__(self, coords, features):
             return {"semantic": torch.empty((1 << 60,))}
 
-    greedy = type(archive)(path, archive.card, Greedy(), archive.device)
+    greedy = type(archive)(path, archive.card, Greedy(), archive.device, archive.engine)
     with pytest.raises(InputError, match="the memory does not suffice for 3 rows"):
         greedy(COORDS, FEATURES)
 
