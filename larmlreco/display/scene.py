@@ -226,8 +226,10 @@ def scene_of(
             raise ConfigurationError(f"the event has no layer {name!r} to draw; {valid_choices(name, names)}")
     if wanted:
         layers = tuple(layer for layer in layers if layer.name.startswith(tuple(wanted))) or layers[:1]
-        whole = tuple(cloud for cloud in clouds if cloud.name.startswith(tuple(wanted)))
-        clouds = (*whole, *(painted[name] for name in wanted if name in painted))
+        whole = [cloud for cloud in clouds if cloud.name.startswith(tuple(wanted))]
+        names = [name for start in wanted for name in painted if name.startswith(start)]
+        parts = [painted[name] for name in dict.fromkeys(names) if painted[name].name not in {c.name for c in whole}]
+        clouds = (*whole, *parts)
     run, subrun, number = reader.event_ids[entry]
     made = " > ".join(process.name for process in reader.process_history)
     mine = event.detector if has_planes else None

@@ -35,7 +35,8 @@ class DeadChannelFinder:
 
     They are ``known`` (N,) and those of the event's status. Without a status, with ``silent_is_dead``, those are added
     that are silent in the event, see :func:`silent_channels`. ``expected`` is the name of the status that events should
-    hold, or ``None``. What stands for a status is said once: a warning where one was expected, else for information.
+    hold, or ``None``. What stands for a status is said once: a warning where one was expected, else, where silent wires
+    are taken as dead, for information.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """Candidate sites for charge in dead regions: the dead sites that measured charge can reach.
 
 A network says which candidates are active and with what energy (LArDRIP; MicroBooNE's sparse infill), so candidates
-must hold the truth and stay few. Taken are the dead sites of three kinds: next to measured charge; on straight lines
-between measured charge at the borders of a dead region; and in cones that continue the charge at a border, for what
-ends inside; and on planes, where it is asked for, those where pixels of the other planes cross. The number of
+must hold the truth and stay few. Taken are the dead sites of four kinds: next to measured charge; on straight lines
+between measured charge at the borders of a dead region; in cones that continue the charge at a border, for what ends
+inside; and on planes, where it is asked for, those where pixels of the other planes cross. The number of
 candidates so grows with the charge at the borders and on the other planes, not with the size of the dead region.
 """
 

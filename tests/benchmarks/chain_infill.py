@@ -50,9 +50,9 @@ def add(figures: dict[str, EventRatio], voxels: Voxels, scores: SemanticScores, 
     tracks = np.isin(labels.label, (int(Semantic.HIP), int(Semantic.MIP)))
     for cluster in np.unique(labels.cluster[tracks]):
         places = index(voxels)[found.cluster == cluster]
-        if (labels.cluster == cluster).sum() >= LEAST and len(places):
+        if (labels.cluster == cluster).sum() >= LEAST:
             piece = components(*pairs_within(places, GAP - 0.01), len(places))
-            figures["tracks in one piece"].add(int(piece.max() == 0), 1)
+            figures["tracks in one piece"].add(int(piece.max(initial=-1) == 0), 1)
 
 
 def main(path: Path) -> None:

@@ -1,11 +1,13 @@
-"""How well gaps of tracks among voxels can be filled in at all: ``python tests/benchmarks/infill_limit.py STEPS.root``.
+"""How well gaps of tracks among voxels can be filled in at all.
 
-STEPS.root: of a job with ``#include "simulate_voxels.fcl"`` and ``simulation.keep_steps: true``. As in
-evaluate_infill_voxels.fcl slabs hide parts of thin images, here of up to 3 cm. Two observers know what no image shows.
+``python tests/benchmarks/infill_limit.py STEPS.root [EVENTS]``; STEPS.root: of a job with
+``#include "simulate_voxels.fcl"`` and ``simulation.keep_steps: true``. As in evaluate_infill_voxels.fcl slabs hide
+parts of thin images, here of up to 3 cm. Two observers know what no image shows.
 One knows all places of a track's own steps in the gap; what it lacks are voxels that electrons freed by the track
 reach. The other knows the steps outside to the last digit. It fits a curve to those on both sides of the gap, moves it
 at random by as much as a track may be scattered, and takes for the probability of a voxel the part of the moved curves
-that pass it. Printed are figures of short gaps as :class:`larmlreco.metrics.infill.InfillMetrics` has them.
+that pass it, in the best of some settings. Printed are figures of short gaps as
+:class:`larmlreco.metrics.infill.InfillMetrics` has them.
 """
 
 import sys
@@ -51,8 +53,9 @@ class Observers:
         for (reach, scatter), metrics in self.outside.items():
             passed = [np.zeros((0, 3), dtype=np.int64)]
             for track in tracks:
-                for first, last in gaps(track, dead):
-                    passed += moved(curve(track, first, last, reach), scatter, random)
+                inside = dead.contains(np.floor(track).astype(np.int64))
+                for first, last in gaps(inside):
+                    passed += moved(curve(track, inside, first, last, reach), scatter, random)
             cells, count = np.unique(np.concatenate(passed), axis=0, return_counts=True)
             metrics.add(observed(sites, voxels, labels, dead, cells, np.minimum(count / MOVED, 1.0)))
 
@@ -65,23 +68,23 @@ def own_steps(steps: TrueSteps, particles: TrueParticles) -> Iterator[Floats]:
         yield at[steps.particle == number]
 
 
-def gaps(at: Floats, dead: DeadBoxes) -> Iterator[tuple[int, int]]:
-    """Where a track's steps (K, 3) enter dead boxes and leave them again: first step within, first one outside."""
-    inside = dead.contains(np.floor(at).astype(np.int64)).astype(np.int64)
-    change = np.flatnonzero(np.diff(inside, prepend=0, append=0))
+def gaps(inside: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Where a track's steps (K,) enter dead boxes and leave them again: first step within, first one outside."""
+    change = np.flatnonzero(np.diff(inside.astype(np.int64), prepend=0, append=0))
     for first, last in change.reshape(-1, 2).tolist():
         if first > 0 and last < len(inside):
             yield first, last
 
 
-def curve(at: Floats, first: int, last: int, reach: float) -> Floats:
+def curve(at: Floats, inside: npt.NDArray[np.bool_], first: int, last: int, reach: float) -> Floats:
     """Places (F, 3), ``FINE`` apart, on the curve fitted to the steps around a gap, from its one end to the other.
 
-    None where there are too few steps on a side: the track begins or ends there.
+    Steps (K, 3) that are ``inside`` (K,) of another gap do not count. None where there are too few steps on a side: the
+    track begins or ends there.
     """
     start, end = at[first - 1], at[last]
     length = float(np.linalg.norm(end - start))
-    sides = ((at[:first], start), (at[last:], end))
+    sides = ((at[:first][~inside[:first]], start), (at[last:][~inside[last:]], end))
     near = [side[np.linalg.norm(side - edge, axis=1) <= reach / PITCH] for side, edge in sides]
     if length == 0 or min(map(len, near)) < LEAST:
         return np.zeros((0, 3))

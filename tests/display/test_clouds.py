@@ -152,6 +152,10 @@ def test_points_can_be_asked_for_alone(tmp_path: Path) -> None:
         (coloured,) = scene_of(reader, 0, wanted=(f"{cloud.name} by {paint.name}",)).clouds
         assert [p.name for p in coloured.paints] == [paint.name]
         assert np.array_equal(coloured.x, cloud.x)
+    begins = scene_of(reader, 0, wanted=(f"{cloud.name} by {cloud.paints[0].name}"[:-1],)).clouds
+    assert [c.paints[0].name for c in begins] == [cloud.paints[0].name]
+    both = scene_of(reader, 0, wanted=(cloud.name, f"{cloud.name} by {cloud.paints[-1].name}")).clouds
+    assert [len(c.paints) for c in both] == [len(cloud.paints)]
     reader.close()
     whole, part = tmp_path / "whole.png", tmp_path / "part.png"
     assert main(["display", str(path), "-o", str(whole)]) == 0
