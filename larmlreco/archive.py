@@ -67,14 +67,9 @@ def seal(records: Mapping[str, bytes], card: ModelCard) -> tuple[ModelCard, byte
 
 def with_native(records: Mapping[str, bytes], program: Mapping[str, bytes]) -> dict[str, bytes]:
     """The records of a portable program and, as extra files, those of the native program of the same network."""
-    known = {hashlib.sha256(record).digest(): name for name, record in records.items()}
-    same, own = {}, {}
-    for name, record in program.items():
-        twin = known.get(hashlib.sha256(record).digest())
-        if twin is None:
-            own[_SECOND + name] = record
-        else:
-            same[name] = twin
+    known = {record: name for name, record in records.items()}
+    same = {name: known[record] for name, record in program.items() if record in known}
+    own = {_SECOND + name: record for name, record in program.items() if record not in known}
     return {**records, **own, _SAME: json.dumps(same, indent=0).encode()}
 
 

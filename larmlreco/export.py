@@ -52,7 +52,7 @@ def export_archive(
     then does it appear at ``path``. Raises ``ConfigurationError`` for an unknown engine, an absent one, or a checkpoint
     whose card and network disagree, and ``OutputError`` where archive and network differ or nothing can be written.
     """
-    network = _folded(checkpoint, engine)
+    network = _folded(checkpoint.network(engine))
     architecture = checkpoint.architecture
     card = replace(
         checkpoint.card,
@@ -66,7 +66,7 @@ def export_archive(
     card = ModelCard.from_json(card.to_json(), f"the card for {path}")
     records = _script(network)
     if engine == "portable" and native.available():
-        records = with_native(records, _script(_folded(checkpoint, "native")))
+        records = with_native(records, _script(_folded(checkpoint.network("native"))))
     card, content = seal(records, card)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -94,9 +94,7 @@ def checkpoint_of_archive(path: Path) -> Checkpoint:
     """
     card, records = read_archive(path)
     architecture = Architecture(str(card.network.get("name", "")), dict(card.network.get("params", {})))
-    network = build(architecture.name, engine=card.engine, **architecture.params).eval()
-    fold_norms(network)
-    network.requires_grad_(False)
+    network = _folded(build(architecture.name, engine=card.engine, **architecture.params))
     state = network.state_dict()
     learned = [name for name, _ in network.named_parameters()]
     learned += [name for name in state if name.endswith(_STATISTICS)]
@@ -159,9 +157,9 @@ def _unfolded(folded: Network, architecture: Architecture) -> dict[str, Tensor]:
     return {**network.state_dict(), **state}
 
 
-def _folded(checkpoint: Checkpoint, engine: str) -> Network:
-    """The network of a checkpoint, ready to be frozen."""
-    network = checkpoint.network(engine).eval()
+def _folded(network: Network) -> Network:
+    """The network itself, ready to be frozen."""
+    network.eval()
     fold_norms(network)
     network.requires_grad_(False)
     return network

@@ -200,8 +200,8 @@ class DeadRegionInfill(Producer):
         images = {}
         if self._settings.crossings:
             images = {name: event.get(Pixels, tag) for name, tag in {**self._others, **self._images}.items()}
-            for pixels in images.values():
-                self._archive.check_image(pixels.meta, self._config.charge_scale)
+            for name in self._others:
+                self._archive.check_image(images[name].meta, self._config.charge_scale)
         for name, tag in self._images.items():
             if self._planes:
                 self._fill_plane(event, name, tag, status, images)

@@ -273,10 +273,10 @@ def _pairs(planes: Sequence[PlanePixels], kept: Sequence[Int64], third: int, tol
     wire[~on_plane] = -1
     dead = ~on_plane
     dead[on_plane] = ~other.alive[wire[on_plane]] & (other.find(row[on_plane], wire[on_plane]) < 0)
-    quiet = np.flatnonzero(~dead & ~any_near(other, row, wanted, tolerance))
+    quiet = np.flatnonzero(~dead & ~_any_near(other, row, wanted, tolerance))
     near = np.zeros(len(row), dtype=np.bool_)
     for step in (-1, 1):
-        near[quiet] |= any_near(other, row[quiet] + step, wanted[quiet], tolerance)
+        near[quiet] |= _any_near(other, row[quiet] + step, wanted[quiet], tolerance)
     here = np.flatnonzero(dead | near)
     entry = np.full((len(here), N_PLANES), -1, dtype=np.int64)
     entry[:, first], entry[:, second] = a[here], b[here]
@@ -288,7 +288,7 @@ def _pairs(planes: Sequence[PlanePixels], kept: Sequence[Int64], third: int, tol
     return entry, wires, state, np.zeros(len(here))
 
 
-def any_near(plane: PlanePixels, row: Int64, wanted: Float64, tolerance: float) -> Bools:
+def _any_near(plane: PlanePixels, row: Int64, wanted: Float64, tolerance: float) -> Bools:
     """Whether a plane has a pixel in rows (N,) within the tolerance of wire coordinates (N,)."""
     key = plane.key
     low = np.searchsorted(key, place_key(row, np.ceil(wanted - tolerance).astype(np.int64)), side="left")

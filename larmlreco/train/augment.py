@@ -57,5 +57,6 @@ class Augmentation:
             alive &= (wires < first) | (wires >= first + int(random.integers(1, self.dead_width + 1)))
         if not alive.any():
             return image
-        names = ("coords", "features", "labels") if image.groups is None else ("coords", "features", "labels", "groups")
-        return replace(image, **{name: getattr(image, name)[alive] for name in names})
+        groups = None if image.groups is None else image.groups[alive]
+        coords, features, labels = image.coords[alive], image.features[alive], image.labels[alive]
+        return replace(image, coords=coords, features=features, labels=labels, groups=groups)

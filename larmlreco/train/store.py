@@ -91,7 +91,7 @@ class ImageStore:
 
     def of_event(self, index: int) -> list[LabelledImage]:
         """The images of the event of image ``index``, that one too; it alone where the event is unknown."""
-        event = self[index].event
+        event = self.places[index, 0]
         if event < 0:
             return [self[index]]
         return [self[int(other)] for other in np.flatnonzero(self.places[:, 0] == event)]

@@ -187,6 +187,13 @@ def apparent_voxels(
     return labelled_voxels(deposits, grid, particles.semantic, instance, particles.id, target)
 
 
+def grid_of(voxels: Voxels) -> VoxelGrid:
+    """The grid of an image of voxels; reads ``shape`` of its meta."""
+    nx, ny, nz = map(int, voxels.meta["shape"])
+    x, y, z = voxels.origin[0].astype(np.float64).tolist()
+    return VoxelGrid((nx, ny, nz), float(voxels.pitch[0]), (x, y, z))
+
+
 def labels_of_reconstructed(
     voxels: Voxels,
     steps: TrueSteps,
@@ -202,16 +209,13 @@ def labels_of_reconstructed(
     one with most energy decides, then the first; voxels without one (ghosts) have -1. Reads ``shape`` and ``tpc`` of
     the voxels' meta; ``target``: their branch name. Raises ``ValueError`` for a step of an unknown particle.
     """
-    tpc, shape = int(voxels.meta["tpc"]), voxels.meta["shape"]
-    pitch = float(voxels.pitch[0])
-    x, y, z = voxels.origin[0].astype(np.float64).tolist()
-    grid = VoxelGrid((int(shape[0]), int(shape[1]), int(shape[2])), pitch, (x, y, z))
-    true, labels = apparent_voxels(steps, particles, detector, tpc, grid, target)
+    grid = grid_of(voxels)
+    true, labels = apparent_voxels(steps, particles, detector, int(voxels.meta["tpc"]), grid, target)
     nearest = nearest_voxels(
         np.column_stack([voxels.x, voxels.y, voxels.z]),
         np.column_stack([true.x, true.y, true.z]),
         true.energy,
-        radius / pitch,
+        radius / grid.pitch,
     )
     return TrueLabels(
         label=np.append(labels.label, -1)[nearest],

@@ -17,9 +17,9 @@ from larmlreco.geometry import detector
 from larmlreco.io import open_file
 from larmlreco.labels import Semantic
 from larmlreco.metrics.ratio import EventRatio
-from larmlreco.products import InputTag, Product, SemanticScores, TrueParticles, TrueSteps, Voxels
+from larmlreco.products import InputTag, SemanticScores, TrueParticles, TrueSteps, Voxels
 from larmlreco.sites import components, pairs_within
-from larmlreco.truth.voxels import VoxelGrid, apparent_voxels, labels_of_reconstructed
+from larmlreco.truth.voxels import apparent_voxels, grid_of, labels_of_reconstructed
 
 RADIUS, GAP, LEAST = 1.0, 4.0, 10  # cm, voxels, voxels
 
@@ -29,20 +29,22 @@ def index(voxels: Voxels) -> npt.NDArray[np.int64]:
     return np.column_stack([voxels.x, voxels.y, voxels.z]).astype(np.int64)
 
 
-def add(figures: dict[str, EventRatio], voxels: Voxels, scores: SemanticScores, *truth: Product) -> None:
+def add(
+    figures: dict[str, EventRatio],
+    voxels: Voxels,
+    scores: SemanticScores,
+    steps: TrueSteps,
+    particles: TrueParticles,
+) -> None:
     """Count an event."""
-    steps, particles = truth
-    assert isinstance(steps, TrueSteps)
-    assert isinstance(particles, TrueParticles)
-    mine, pitch = detector(str(voxels.meta["detector"])), float(voxels.pitch[0])
+    mine, grid = detector(str(voxels.meta["detector"])), grid_of(voxels)
     found = labels_of_reconstructed(voxels, steps, particles, mine, "voxels")
-    nx, ny, nz = voxels.meta["shape"]
-    x, y, z = voxels.origin[0].astype(np.float64).tolist()
-    grid = VoxelGrid((nx, ny, nz), pitch, (x, y, z))
     true, labels = apparent_voxels(steps, particles, mine, int(voxels.meta["tpc"]), grid, "voxels")
     distance, _ = cKDTree(index(voxels)).query(index(true))
     known = found.label >= 0
-    figures["energy with a voxel"].add(float(true.energy[distance * pitch <= RADIUS].sum()), float(true.energy.sum()))
+    figures["energy with a voxel"].add(
+        float(true.energy[distance * grid.pitch <= RADIUS].sum()), float(true.energy.sum())
+    )
     figures["voxels without charge"].add(int((~known).sum()), len(known))
     figures["seen by two planes"].add(int((voxels.two_planes > voxels.energy / 2).sum()), len(known))
     right = scores.scores.argmax(axis=1) == found.label
@@ -71,7 +73,12 @@ def main(path: Path) -> None:
     )
     figures = {name: EventRatio() for name in names}
     for entry in range(reader.n_events):
-        add(figures, *(reader.read(entry, key) for key in keys))  # type: ignore[arg-type]
+        voxels, scores, steps, particles = (reader.read(entry, key) for key in keys)
+        assert isinstance(voxels, Voxels)
+        assert isinstance(scores, SemanticScores)
+        assert isinstance(steps, TrueSteps)
+        assert isinstance(particles, TrueParticles)
+        add(figures, voxels, scores, steps, particles)
     print(path)
     for name, ratio in figures.items():
         print(f"{name:22} {100 * ratio.value:6.2f} +- {100 * ratio.error:.2f} % of {ratio.as_dict()['count']:.0f}")

@@ -126,7 +126,12 @@ def main(path: Path, n_events: int) -> None:
     kinds = (TrueSteps, TrueParticles, Voxels, TrueLabels)
     keys = [k for kind in kinds for k in reader.keys("event") if k.type == kind.__name__ and k.label != "truthoriginal"]
     for entry in range(min(n_events, reader.n_events)):
-        observers.add(*(reader.read(entry, key) for key in keys), entry)  # type: ignore[arg-type]
+        steps, particles, voxels, labels = (reader.read(entry, key) for key in keys)
+        assert isinstance(steps, TrueSteps)
+        assert isinstance(particles, TrueParticles)
+        assert isinstance(voxels, Voxels)
+        assert isinstance(labels, TrueLabels)
+        observers.add(steps, particles, voxels, labels, entry)
     print("knows the track's own steps in the gap:", said(observers.own))
     for (reach, scatter), metrics in observers.outside.items():
         print(f"knows the steps outside, fit over {reach:g} cm, moved by {scatter:g} voxels:", said(metrics))
